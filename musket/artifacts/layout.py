@@ -1,0 +1,71 @@
+"""Where the files of an experiment lie. Path arithmetic only: nothing is created or read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one experiment. ``config`` is its YAML file; everything else lies beside it."""
+
+    config: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.config.parent
+
+    def beside(self, suffix: str) -> Path:
+        """A side file of the config: ``config.yaml`` + suffix."""
+        return self.config.with_name(self.config.name + suffix)
+
+    @property
+    def holdout_split(self) -> Path:
+        return self.beside(".holdout_split")
+
+    @property
+    def folds_split(self) -> Path:
+        return self.beside(".folds_split")
+
+    def weights(self, fold: int, stage: int) -> Path:
+        """Best weights of a fold and stage (safetensors)."""
+        return self.folder / "weights" / f"best-{fold}.{stage}.weights"
+
+    def state(self, fold: int, stage: int) -> Path:
+        """Everything needed to go on after the last finished epoch of a fold and stage."""
+        return self.folder / "weights" / f"last-{fold}.{stage}.state"
+
+    def metrics(self, fold: int, stage: int) -> Path:
+        return self.folder / "metrics" / f"metrics-{fold}.{stage}.csv"
+
+    def batch_metrics(self, fold: int, stage: int) -> Path:
+        return self.folder / "metrics" / f"metrics-{fold}.{stage}.csvall.csv"
+
+    def tensorboard(self, fold: int, stage: int) -> Path:
+        return self.folder / "logs" / f"{fold}.{stage}"
+
+    def example(self, fold: int, stage: int, epoch: int, batch: int) -> Path:
+        return self.folder / "examples" / str(stage) / str(fold) / f"t_epoch_{epoch}.{batch}.jpg"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def summary(self) -> Path:
+        """Its presence means: finished."""
+        return self.folder / "summary.yaml"
+
+    @property
+    def in_progress(self) -> Path:
+        return self.folder / "inProgress.yaml"
+
+    @property
+    def error(self) -> Path:
+        return self.folder / "error.yaml"
+
+    @property
+    def run_record(self) -> Path:
+        """The resolved config this experiment is being trained with, and with what."""
+        return self.folder / "run.yaml"
