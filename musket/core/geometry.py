@@ -1,0 +1,52 @@
+"""Resizing of images, masks and score maps; flips and quarter turns with their exact undo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def with_channels(array: np.ndarray) -> np.ndarray:
+    """H x W -> H x W x 1; arrays with channels pass."""
+    return array[..., None] if array.ndim == 2 else array
+
+
+def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize H x W x C of any depth without aliasing: linear, averaging areas where it shrinks by 2 or more.
+
+    An integer area average is several times faster in OpenCV than a fractional one, so a large shrink goes linearly
+    to the nearest multiple of the target first.
+    """
+    rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return with_channels(image)
+    shrink = min(rows // height, columns // width)
+    if shrink >= 2:
+        multiple = (width * shrink, height * shrink)
+        if (columns, rows) != multiple:
+            image = cv2.resize(image, multiple, interpolation=cv2.INTER_LINEAR)
+        return with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+    return with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize H x W x classes of 0/1 (bool or integer) by nearest neighbour: labels stay exact. Returns uint8."""
+    mask = mask.view(np.uint8) if mask.dtype == bool else mask.astype(np.uint8, copy=False)
+    if mask.shape[:2] == (height, width):
+        return with_channels(mask)
+    # Plain INTER_NEAREST takes the upper left pixel of each cell, which shifts masks by half a cell.
+    return with_channels(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+def resize_scores(scores: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a float score map H x W x classes back to the size of its image (linear; area average when it shrinks)."""
+    return resize_image(np.ascontiguousarray(scores, dtype=np.float32), height, width)
+
+
+def dihedral(array: np.ndarray, *, flip_lr: bool = False, flip_ud: bool = False, turns: int = 0) -> np.ndarray:
+    """Mirror left-right, then up-down, then turn counter-clockwise by ``turns`` quarters. A view, no copy."""
+    if flip_lr:
+        array = array[:, ::-1]
+    if flip_ud:
+        array = array[::-1]
+    return np.rot90(array, turns) if turns % 4 else array

@@ -1,0 +1,205 @@
+"""Batches of fixed-size arrays, read ahead of the network.
+
+The same batches come out whatever the number of workers: which samples an epoch sees, and every random draw, depend
+on counters (seed, epoch, sample) and not on who does the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from musket.core.types import Batch
+from musket.data.queue_settings import QUEUE
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample as a batch wants it: ``image`` H x W x C, ``target`` H x W x classes uint8 0/1 (or None)."""
+
+    id: str
+    image: np.ndarray
+    target: np.ndarray | None
+
+
+class SampleReader(Protocol):
+    """Reads one sample: position in the dataset, and the epoch for random draws (None = no augmentation)."""
+
+    def __call__(self, position: int, epoch: int | None) -> Sample: ...
+
+
+def auto_workers() -> int:
+    """Reader threads when nothing is said: one per core, eight at most."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
+
+
+class BatchLoader:
+    """Feeds epochs of one unit: ``order`` says which samples an epoch sees.
+
+    Args:
+        read: makes one sample.
+        order: positions of an epoch's samples, by epoch number.
+        batch_size: samples of a batch.
+        drop_last: leave out the last batch when it is not full (training).
+        augmented: pass the epoch to ``read`` for its draws.
+        epochs: how many epochs there will be; the first batches of the next epoch are read while the caller is busy
+            between two epochs.
+        workers: reader threads, or processes when the queue settings ask for multiprocessing; 0 reads in the caller.
+        pin_memory: put batches into page-locked memory (CUDA).
+    """
+
+    def __init__(
+        self,
+        read: SampleReader,
+        order: Callable[[int], Sequence[int]],
+        batch_size: int,
+        *,
+        drop_last: bool = False,
+        augmented: bool = False,
+        epochs: int = 1,
+        workers: int | None = None,
+        pin_memory: bool = False,
+    ):
+        self.read = read
+        self.order = order
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.augmented = augmented
+        self.epochs = epochs
+        self.workers = _configured_workers() if workers is None else workers
+        self.pin_memory = pin_memory
+        self._pool: ThreadPoolExecutor | None = None
+        self._ahead: deque[tuple[int, int, _Pending]] = deque()
+
+    def chunks(self, epoch: int) -> list[Sequence[int]]:
+        """Positions of each batch of an epoch."""
+        order = self.order(epoch)
+        size = self.batch_size
+        chunks = [order[start : start + size] for start in range(0, len(order), size)]
+        if self.drop_last and chunks and len(chunks[-1]) < size:
+            chunks.pop()
+        return chunks
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of one epoch, in order."""
+        if self.workers and QUEUE.USE_MULTIPROCESSING:
+            yield from self._from_processes(epoch)
+            return
+        draw = epoch if self.augmented else None
+        if not self.workers:
+            for chunk in self.chunks(epoch):
+                yield self._finish([self.read(position, draw) for position in chunk])
+            return
+        yield from self._from_threads(epoch)
+
+    # Threads: decoding and resizing release the interpreter lock, and nothing is copied between processes.
+    def _from_threads(self, epoch: int) -> Iterator[Batch]:
+        limit = max(1, min(QUEUE.AUGMENTER_QUEUE_LIMIT, self.workers + 2))
+        upcoming = self._upcoming(epoch)
+        while self._ahead and self._ahead[0][0] != epoch:  # a resumed or repeated epoch: what was read ahead is stale
+            self._ahead.popleft()[2].cancel()
+        skip = len(self._ahead)
+        for _ in range(skip):
+            next(upcoming, None)
+        while True:
+            while len(self._ahead) < limit:
+                work = next(upcoming, None)
+                if work is None:
+                    break
+                self._ahead.append((work[0], work[1], self._submit(work[2], work[0])))
+            if not self._ahead or self._ahead[0][0] != epoch:
+                return
+            yield self._ahead.popleft()[2].result(self._finish)
+
+    def _upcoming(self, epoch: int) -> Iterator[tuple[int, int, Sequence[int]]]:
+        for following in range(epoch, min(epoch + 2, max(self.epochs, epoch + 1))):
+            for number, chunk in enumerate(self.chunks(following)):
+                yield following, number, chunk
+
+    def _submit(self, chunk: Sequence[int], epoch: int) -> _Pending:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="musket-reader")
+        draw = epoch if self.augmented else None
+        return _Pending([self._pool.submit(self.read, position, draw) for position in chunk])
+
+    def _from_processes(self, epoch: int) -> Iterator[Batch]:
+        from torch.utils.data import DataLoader
+
+        limit = max(1, QUEUE.AUGMENTER_QUEUE_LIMIT // max(1, self.workers))
+        loader: DataLoader[Sample] = DataLoader(
+            _Positions(self.read, epoch if self.augmented else None),
+            batch_sampler=self.chunks(epoch),  # type: ignore[arg-type]
+            num_workers=self.workers,
+            collate_fn=self._collate,
+            prefetch_factor=min(2, limit),
+        )
+        for batch in loader:
+            yield self._pinned(batch)
+
+    def _collate(self, samples: list[Sample]) -> Batch:
+        return collate(samples)
+
+    def _finish(self, samples: list[Sample]) -> Batch:
+        return self._pinned(collate(samples))
+
+    def _pinned(self, batch: Batch) -> Batch:
+        if not self.pin_memory:
+            return batch
+        targets = None if batch.targets is None else batch.targets.pin_memory()
+        return Batch(batch.images.pin_memory(), targets, batch.ids)
+
+    def close(self) -> None:
+        """Stop the readers; what was read ahead is dropped."""
+        while self._ahead:
+            self._ahead.popleft()[2].cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+class _Pending:
+    """A batch that is being read."""
+
+    def __init__(self, futures: list[Future[Sample]]):
+        self.futures = futures
+
+    def result(self, finish: Callable[[list[Sample]], Batch]) -> Batch:
+        return finish([future.result() for future in self.futures])
+
+    def cancel(self) -> None:
+        for future in self.futures:
+            future.cancel()
+
+
+class _Positions(torch.utils.data.Dataset[Sample]):
+    """A reader under the face torch's DataLoader wants."""
+
+    def __init__(self, read: SampleReader, draw: int | None):
+        self.read = read
+        self.draw = draw
+
+    def __getitem__(self, position: int) -> Sample:
+        return self.read(position, self.draw)
+
+
+def _configured_workers() -> int:
+    configured: Any = QUEUE.NB_WORKERS
+    return auto_workers() if configured == "auto" else int(configured)
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples of one size: N x H x W x C arrays seen as N x C x H x W tensors without another copy."""
+    images = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
+    targets = None
+    if all(sample.target is not None for sample in samples):
+        stacked = np.stack([sample.target for sample in samples])  # type: ignore[arg-type]
+        targets = torch.from_numpy(stacked).permute(0, 3, 1, 2)
+    return Batch(images, targets, tuple(sample.id for sample in samples))

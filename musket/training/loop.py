@@ -1,0 +1,199 @@
+"""The only training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from musket.core.errors import TrainingError
+from musket.core.types import Batch, StepResult
+from musket.training.hooks import Hook, Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# Losses on an accelerator are looked at this often (seconds): each look waits for the device.
+_LOOK_EVERY = 0.5
+# Validation samples of each epoch that pictures are made of.
+PICTURED = 16
+
+
+class Pipeline(Protocol):
+    """A kind of problem, as the loop sees it."""
+
+    def step(self, model: torch.nn.Module, batch: Batch, /) -> StepResult: ...
+
+
+class Metrics(Protocol):
+    """Metrics that are exact over everything they were shown since the last reset."""
+
+    def update(self, truth: torch.Tensor, prediction: torch.Tensor, /) -> None: ...
+
+    def compute(self) -> dict[str, float]: ...
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """Gradient clipping: by global norm, or every element to [-value, value]."""
+
+    norm: float | None = None
+    value: float | None = None
+
+
+@dataclass
+class Averages:
+    """Sample-weighted means of the loss and its parts, summed on the device; looked at rarely."""
+
+    total: int = 0
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def add(self, result: StepResult, count: int) -> None:
+        self.total += count
+        for name, value in (("loss", result.loss.detach()), *result.parts.items()):
+            weighted = value.double() * count if value.device.type != "mps" else value * count
+            self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
+
+    def compute(self) -> dict[str, float]:
+        return {name: float(value) / self.total for name, value in self.sums.items()} if self.total else {}
+
+
+class LossWatch:
+    """Finds the first loss that is no number, without waiting for the device at every step."""
+
+    def __init__(self, device: torch.device):
+        self.every = 0.0 if device.type == "cpu" else _LOOK_EVERY
+        self.waiting: list[tuple[torch.Tensor, int, tuple[str, ...]]] = []
+        self.looked = time.monotonic()
+        self.last = math.nan
+
+    def add(self, loss: torch.Tensor, step: int, ids: tuple[str, ...]) -> None:
+        self.waiting.append((loss.detach(), step, ids))
+        if not self.every or time.monotonic() - self.looked > self.every:
+            self.look()
+
+    def look(self) -> None:
+        """Raises TrainingError naming the batch whose loss is nan or infinite."""
+        if not self.waiting:
+            return
+        values = torch.stack([loss for loss, _, _ in self.waiting]).tolist()
+        for value, (_, step, ids) in zip(values, self.waiting, strict=True):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss became {value} at batch {step} with samples {', '.join(ids)}. Training stopped; weights "
+                    "and state of the last whole epoch are kept. Lower lr, set clipnorm, or look at these samples"
+                )
+        self.last = values[-1]
+        self.waiting.clear()
+        self.looked = time.monotonic()
+
+
+def train_epoch(
+    fabric: Fabric,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pipeline: Pipeline,
+    batches: Iterable[Batch],
+    metrics: Metrics,
+    hooks: Hook,
+    run: Run,
+    clipping: Clipping,
+) -> dict[str, float]:
+    """Train on every batch once.
+
+    Args:
+        model, optimizer: as set up by ``fabric``.
+        batches: exactly ``run.steps_per_epoch`` of them.
+
+    Returns:
+        ``loss``, its parts and the metrics, exact over the epoch as the network was when it saw each batch.
+
+    Raises:
+        TrainingError: a loss is nan or infinite; names the samples.
+    """
+    model.train()
+    metrics.reset()
+    averages = Averages()
+    watch = LossWatch(fabric.device)
+    for batch in _on_device(batches, fabric.device):
+        hooks.on_batch_start(run)
+        result = pipeline.step(model, batch)
+        watch.add(result.loss, run.step, batch.ids)
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(result.loss)
+        if clipping.norm is not None:
+            fabric.clip_gradients(model, optimizer, max_norm=clipping.norm, error_if_nonfinite=False)
+        if clipping.value is not None:
+            fabric.clip_gradients(model, optimizer, clip_val=clipping.value)
+        optimizer.step()
+        averages.add(result, len(batch))
+        if batch.targets is not None:
+            metrics.update(batch.targets, result.predictions)
+        run.step += 1
+        run.logs["loss"] = watch.last
+        hooks.on_batch_end(run)
+    watch.look()
+    return {**averages.compute(), **metrics.compute()}
+
+
+def validate(
+    fabric: Fabric,
+    model: torch.nn.Module,
+    pipeline: Pipeline,
+    batches: Iterable[Batch],
+    metrics: Metrics,
+    hooks: Hook,
+    run: Run,
+) -> dict[str, float]:
+    """Score the network on every batch, the last incomplete one included; names get the prefix ``val_``.
+
+    Keeps the first samples with their predictions in ``run.samples``, for pictures.
+    """
+    model.eval()
+    metrics.reset()
+    averages = Averages()
+    pictured: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    taken = 0
+    with torch.inference_mode():
+        for batch in _on_device(batches, fabric.device):
+            result = pipeline.step(model, batch)
+            averages.add(result, len(batch))
+            assert batch.targets is not None
+            metrics.update(batch.targets, result.predictions)
+            if taken < PICTURED:
+                first = slice(PICTURED - taken)
+                pictured.append((batch.images[first], batch.targets[first], result.predictions[first]))
+                taken += len(batch)
+            hooks.on_validation_batch_end(run)
+    run.samples = _as_arrays(pictured) if pictured else None
+    return {f"val_{name}": value for name, value in {**averages.compute(), **metrics.compute()}.items()}
+
+
+def _as_arrays(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    images, truths, predictions = (
+        torch.cat(column).permute(0, 2, 3, 1).cpu().numpy() for column in zip(*parts, strict=True)
+    )
+    return images, truths, predictions
+
+
+def _on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on the device; the copy of the next one overlaps the work on this one where memory is pinned."""
+    if device.type == "cpu":
+        yield from batches
+        return
+    ready: Batch | None = None
+    for batch in batches:
+        images = batch.images.to(device, non_blocking=True)
+        targets = None if batch.targets is None else batch.targets.to(device, non_blocking=True)
+        if ready is not None:
+            yield ready
+        ready = Batch(images, targets, batch.ids)
+    if ready is not None:
+        yield ready

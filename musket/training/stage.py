@@ -1,0 +1,176 @@
+"""One stage of one fold: epochs, best weights, rows, and a state from which it goes on exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from musket.artifacts import checkpoint, records
+from musket.artifacts.layout import Layout
+from musket.core.errors import TrainingError
+from musket.core.runtime import seed_torch
+from musket.core.types import Batch
+from musket.training.hooks import Hooks, Run
+from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    from lightning_fabric import Fabric
+
+    class Batches(Protocol):
+        """Epochs of batches."""
+
+        def epoch(self, epoch: int, /) -> Iterable[Batch]: ...
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What a stage is told.
+
+    Attributes:
+        seed: with fold, stage and epoch it decides every random number of training.
+        epochs: how many epochs the stage has in all, those of an earlier run included.
+        monitor, mode: logged name whose best epoch is kept, and its direction ("max" or "min").
+        metadata: goes into the weights file (architecture, classes, normalisation ...).
+    """
+
+    layout: Layout
+    fold: int
+    stage: int
+    seed: int
+    epochs: int
+    monitor: str
+    mode: str
+    clipping: Clipping = Clipping()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Progress:
+    """Where a stage stands after its last whole epoch. Everything here is in the state file."""
+
+    rows: list[records.Row] = field(default_factory=list)
+    best: float | None = None
+    step: int = 0
+    stopped: str | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.rows)
+
+    def finished(self, epochs: int) -> bool:
+        return self.stopped is not None or self.epochs_done >= epochs
+
+
+def better(value: float, best: float | None, mode: str) -> bool:
+    """Strictly better; anything beats nothing, and any number beats nan."""
+    if best is None:
+        return True
+    if math.isnan(value) or math.isnan(best):
+        return math.isnan(best) and not math.isnan(value)
+    return value > best if mode == "max" else value < best
+
+
+def read_progress(state: dict[str, Any]) -> Progress:
+    """The readable part of a state file."""
+    return Progress(list(state["rows"]), state["best"], state["step"], state["stopped"])
+
+
+def restore(
+    state: dict[str, Any], model: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks | None
+) -> Progress:
+    """Put a stored state back into network, optimizer and hooks."""
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if hooks is not None:
+        hooks.load_state_dict(state["hooks"])
+    return read_progress(state)
+
+
+def train_stage(
+    fabric: Fabric,
+    module: torch.nn.Module,
+    wrapped: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    wrapped_optimizer: torch.optim.Optimizer,
+    pipeline: Pipeline,
+    train: Batches,
+    validation: Batches,
+    train_metrics: Metrics,
+    validation_metrics: Metrics,
+    hooks: Hooks,
+    plan: StagePlan,
+    run: Run,
+    progress: Progress,
+) -> Progress:
+    """Train the epochs that are still missing.
+
+    After every epoch, in this order: hooks see the row, the best weights are written if this epoch is the best, then
+    the state, then the CSV. A kill between two of these makes the resumed run repeat the epoch and write the same
+    bytes again.
+
+    Args:
+        module, optimizer: the plain objects; ``wrapped`` and ``wrapped_optimizer`` their Fabric faces.
+        progress: where the stage stands (from :func:`restore`, or new).
+
+    Returns:
+        where it stands now: finished, or stopped early.
+
+    Raises:
+        TrainingError: a loss that is no number; ``monitor`` is not logged.
+        ArtifactError: a file cannot be written.
+    """
+    layout, fold, stage = plan.layout, plan.fold, plan.stage
+    run.step = progress.step
+    records_path = layout.metrics(fold, stage)
+    hooks.on_stage_start(run)
+    try:
+        for epoch in range(progress.epochs_done, plan.epochs):
+            if progress.stopped is not None:
+                break
+            run.epoch = epoch
+            run.logs.clear()
+            seed_torch(plan.seed, fold, stage, epoch)
+            hooks.on_epoch_start(run)
+            row: records.Row = {"epoch": float(epoch)}
+            row |= train_epoch(
+                fabric, wrapped, wrapped_optimizer, pipeline, train.epoch(epoch), train_metrics, hooks, run, plan.clipping
+            )
+            row["lr"] = run.lr
+            row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
+            hooks.on_epoch_end(run, row)
+            if plan.monitor not in row:
+                raise TrainingError(
+                    f"primary_metric {plan.monitor} is not logged; logged are: {', '.join(sorted(row.keys() - {'epoch'}))}"
+                )
+            if better(row[plan.monitor], progress.best, plan.mode):
+                progress.best = row[plan.monitor]
+                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, plan.monitor: progress.best}
+                checkpoint.save_weights(layout.weights(fold, stage), module.state_dict(), metadata)
+            progress.rows.append(row)
+            progress.step = run.step
+            progress.stopped = run.stop
+            checkpoint.save_state(layout.state(fold, stage), _state(progress, module, optimizer, hooks))
+            records.write_rows(records_path, progress.rows)
+    finally:
+        hooks.on_stage_end(run)
+    return progress
+
+
+def _state(
+    progress: Progress, module: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks
+) -> dict[str, Any]:
+    return {
+        "rows": progress.rows,
+        "best": progress.best,
+        "step": progress.step,
+        "stopped": progress.stopped,
+        "model": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "hooks": hooks.state_dict(),
+    }
