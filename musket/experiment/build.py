@@ -1,0 +1,221 @@
+"""From a checked spec to objects. The only place that sees both the config and the parts."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musket.augment.catalogue import AUGMENTERS
+from musket.augment.compile import Chain
+from musket.core.errors import ConfigError, DataError, MusketError, Problem
+from musket.core.geometry import with_channels
+from musket.core.runtime import generator
+from musket.data.loader import Sample
+
+if TYPE_CHECKING:
+    import torch
+
+    from musket.config.schema import ExperimentSpec, Part, StageSpec
+    from musket.pipelines.segmentation import SegmentationPipeline
+    from musket.training.hooks import Hook
+
+
+@dataclass(frozen=True)
+class TargetShape:
+    """What the network of a spec takes and gives."""
+
+    height: int
+    width: int
+    channels: int
+    classes: int
+
+    @classmethod
+    def of(cls, spec: ExperimentSpec) -> TargetShape:
+        height, width, channels = spec.shape
+        return cls(height, width, channels, spec.classes)
+
+
+# Images without `shape` in the config are resized to this side, with three channels.
+DEFAULT_SHAPE = (256, 256, 3)
+
+
+def fetch(dataset: Any, position: int, is_train: bool) -> Any:
+    """One item of a duck-typed dataset, by the most specific method it has.
+
+    Raises:
+        DataError: the dataset's own code failed; names position and cause. Errors that name the sample pass.
+    """
+    try:
+        if hasattr(dataset, "item"):
+            return dataset.item(position, is_train)
+        if is_train and hasattr(dataset, "get_train_item"):
+            return dataset.get_train_item(position)
+        return dataset[position]
+    except MusketError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"item {position} of {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def checked_arrays(item: Any, sample_id: str, shape: TargetShape, needs_truth: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image H x W x C and mask H x W x classes of an item, as this network can use them.
+
+    Raises:
+        DataError: another number of channels or classes, image and mask of different size, no mask where one is needed.
+    """
+    image = with_channels(np.asarray(item.x))
+    if image.ndim != 3:
+        raise DataError(f"the image has shape {image.shape}; expected height x width x channels", sample=sample_id)
+    if image.shape[2] != shape.channels:
+        raise DataError(
+            f"the image has {image.shape[2]} channels, shape in the config says {shape.channels}", sample=sample_id
+        )
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        if not np.issubdtype(image.dtype, np.floating):
+            raise DataError(f"images of type {image.dtype} are not supported; use uint8, uint16 or float32", sample=sample_id)
+        image = image.astype(np.float32)
+    if item.y is None:
+        if needs_truth:
+            raise DataError("there is no mask (y is None); training and evaluation need one", sample=sample_id)
+        return image, None
+    mask = with_channels(np.asarray(item.y))
+    if mask.shape[:2] != image.shape[:2]:
+        raise DataError(
+            f"image and mask differ in size: {image.shape[1]} x {image.shape[0]} and {mask.shape[1]} x {mask.shape[0]} "
+            "(width x height); mend the file or leave the sample out",
+            sample=sample_id,
+        )
+    if mask.shape[2] != shape.classes:
+        raise DataError(f"the mask has {mask.shape[2]} channels, the config says classes: {shape.classes}", sample=sample_id)
+    return image, mask
+
+
+@dataclass(frozen=True)
+class SampleMaker:
+    """Reads, checks, augments and resizes one sample for the loader. Plain data inside, so workers can receive it."""
+
+    dataset: Any
+    ids: Sequence[str]
+    chain: Chain
+    shape: TargetShape
+    seed: int
+    is_train: bool
+
+    def __call__(self, position: int, epoch: int | None) -> Sample:
+        sample_id = self.ids[position]
+        item = fetch(self.dataset, position, self.is_train)
+        image, mask = checked_arrays(item, sample_id, self.shape, needs_truth=True)
+        random = None if epoch is None else generator(self.seed, "augment", epoch, sample_id)
+        image, mask = self.chain(image, mask, random)
+        return Sample(sample_id, image, mask)
+
+
+def chain_for(spec: ExperimentSpec, parts: Sequence[Part]) -> Chain:
+    """Augmentation steps and the final resize as one function."""
+    shape = TargetShape.of(spec)
+    operations = tuple(AUGMENTERS.load(part.name)(**part.options) for part in parts)
+    return Chain(operations, shape.height, shape.width)
+
+
+def build_model(spec: ExperimentSpec) -> torch.nn.Module:
+    """The network of a spec, giving logits; weights as ``encoder_weights`` says, the rest drawn from torch's generator.
+
+    Raises:
+        ModelError: it cannot be built, or its weights cannot be had.
+    """
+    from musket.models.segmenters import build_segmenter
+
+    options = dict(spec.architecture_options)
+    return build_segmenter(
+        spec.architecture,
+        encoder=spec.backbone,
+        encoder_weights=spec.encoder_weights,
+        in_channels=spec.shape[2],
+        classes=spec.classes,
+        options=options,
+        copy_weights=spec.copyWeights,
+    )
+
+
+def build_pipeline(spec: ExperimentSpec, model: torch.nn.Module, loss: str, device: torch.device) -> SegmentationPipeline:
+    """How to train and ask this network; on ``device``."""
+    from musket.core.runtime import memory_format
+    from musket.losses.activations import activation
+    from musket.losses.compose import build_loss
+    from musket.pipelines.segmentation import Normalization, Normalize, SegmentationPipeline
+
+    channels = spec.shape[2]
+    mean = tuple(getattr(model, "mean", None) or (0.0,) * channels)
+    std = tuple(getattr(model, "std", None) or (1.0,) * channels)
+    return SegmentationPipeline(
+        loss=build_loss(loss, spec.activation),
+        activate=activation(spec.activation),
+        normalize=Normalize(Normalization(mean, std)),
+        memory_format=memory_format(device),
+    ).to(device)
+
+
+def build_callbacks(spec: ExperimentSpec, stage: StageSpec) -> list[Hook]:
+    """Callbacks of a stage: its own instead of the root's if it has any, then the extra ones."""
+    from musket.training.catalogue import CALLBACKS
+
+    parts = [*(spec.callbacks if stage.callbacks is None else stage.callbacks), *(stage.extra_callbacks or ())]
+    return [CALLBACKS.load(part.name)(**part.options) for part in parts]
+
+
+def build_dataset(spec: ExperimentSpec, factories: Callable[[str], Any], name: str | None, data_folder: Path | None) -> Any:
+    """The dataset a config names.
+
+    Args:
+        factories: name -> dataset function or class (project modules first, then built-in ones).
+        name: entry of ``datasets``, or None for ``dataset``.
+        data_folder: working directory while the function runs, so that relative paths mean the project's data.
+
+    Raises:
+        ConfigError: the config names no such dataset.
+        DataError: the function failed; its own error is named, never swallowed.
+    """
+    call = spec.dataset if name is None else spec.datasets.get(name)
+    if isinstance(call, str):
+        name, call = call, spec.datasets.get(call)
+    if call is None:
+        known = f"; entries of datasets: {', '.join(spec.datasets)}" if spec.datasets else ""
+        key, problem = ("dataset", f"no dataset in the config and none given to fit(){known}")
+        if name is not None:
+            key, problem = (f"datasets.{name}", f"there is no such entry{known}")
+        raise ConfigError(spec.source, [Problem(0, 0, key, problem)])
+    function = factories(call.name)
+    with contextlib.ExitStack() as stack:
+        if data_folder is not None and data_folder.is_dir():
+            stack.enter_context(contextlib.chdir(data_folder))
+        try:
+            dataset = function(*call.args, **call.kwargs)
+        except MusketError:
+            raise
+        except Exception as error:
+            where = inspect.getsourcefile(function) if callable(function) else None
+            raise DataError(
+                f"dataset function {call.name} failed: {type(error).__name__}: {error}", path=where
+            ) from error
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise DataError(f"dataset function {call.name} returned {type(dataset).__name__}, which is no dataset")
+    return dataset
+
+
+@contextlib.contextmanager
+def named(sample_id: str) -> Iterator[None]:
+    """Make errors inside name the sample."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{type(error).__name__}: {error}", sample=sample_id) from error
