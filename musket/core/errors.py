@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,29 +12,49 @@ class MusketError(Exception):
     """Base of every error raised on purpose. Our commands print it without a traceback."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a config file. ``line`` counts from 1; 0 means the file as a whole."""
+    """One thing wrong in a config. ``line`` and ``column`` count from 1; 0 means the file as a whole.
+
+    ``origin`` is empty for the config file itself; else it names the other file (``common.yaml``) or ``command line``.
+    """
 
     line: int
     column: int
     key: str
     message: str
+    origin: str = ""
+
+    @property
+    def where(self) -> str:
+        line = f"line {self.line}" if self.line else ("" if self.origin else "file")
+        return f"{self.origin} {line}".strip()
 
     def __str__(self) -> str:
-        where = f"line {self.line}" if self.line else "file"
-        return f"{where:<9} {self.key:<28} {self.message}"
+        return table([self])
+
+
+def table(problems: Sequence[Problem]) -> str:
+    """One line per problem: where, key, message, in columns as wide as needed (keys up to 40 characters)."""
+    place = max((len(problem.where) for problem in problems), default=0)
+    key = min(40, max((len(problem.key) for problem in problems), default=0))
+    lines = (f"{p.where:<{place}}  " + (f"{p.key:<{key}}  " if key else "") + p.message for p in problems)
+    return "\n".join(lines)
+
+
+class ConfigWarning(UserWarning):
+    """A config is accepted, but something in it was read otherwise than it is written."""
 
 
 class ConfigError(MusketError):
-    """A config was refused. Holds every problem found, in the order of the file."""
+    """A config was refused. Holds every problem found: those of the file in its order, then those from elsewhere."""
 
-    def __init__(self, source: str | Path, problems: list[Problem]):
+    def __init__(self, source: str | Path, problems: Sequence[Problem]):
         self.source = str(source)
-        self.problems = sorted(problems)
+        self.problems = sorted(set(problems), key=lambda p: (p.origin, p.line, p.column, p.key, p.message))
         count = len(self.problems)
-        head = f"{Path(self.source).name}: {count} problem{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+        head = f"{self.source}: {count} problem{'s' if count != 1 else ''}"
+        super().__init__(f"{head}\n{textwrap.indent(table(self.problems), '  ')}")
 
 
 class DataError(MusketError):
