@@ -1,0 +1,149 @@
+"""Names of losses and of activations. Imports no torch: the code stands behind "module:attribute".
+
+Facts of a loss, all optional:
+    truth: "same" (truth and prediction have one shape) or "index" (truth holds class numbers). A user's own loss has
+        none and is handed whatever the data gives.
+    on_logits: for some activations, the form of the loss that takes logits instead; numerically better, same value.
+    takes_logits: the loss is defined on logits only.
+    mode: "min", or "max" for a score that must be subtracted to be of use as a loss.
+"""
+
+from __future__ import annotations
+
+from musket.core.registry import Registry
+
+LOSSES = Registry("loss", "losses")
+ACTIVATIONS = Registry("activation")
+
+
+def _fill() -> None:
+    entropy, overlap, distance = (f"musket.losses.{module}" for module in ("crossentropy", "overlap", "distance"))
+    own = {"truth": "same", "mode": "min"}
+    add = LOSSES.add
+
+    add(
+        "binary_crossentropy",
+        f"{entropy}:binary_crossentropy",
+        "Cross-entropy of every value on its own; for sigmoid outputs.",
+        aliases=("log_loss",),
+        on_logits={"sigmoid": f"{entropy}:binary_crossentropy_on_logits"},
+        **own,
+    )
+    add(
+        "categorical_crossentropy",
+        f"{entropy}:categorical_crossentropy",
+        "Cross-entropy over exclusive classes, truth one channel per class; for softmax outputs.",
+        on_logits={"softmax": f"{entropy}:categorical_crossentropy_on_logits"},
+        **own,
+    )
+    add(
+        "sparse_categorical_crossentropy",
+        f"{entropy}:sparse_categorical_crossentropy",
+        "Cross-entropy over exclusive classes, truth given as class numbers.",
+        on_logits={"softmax": f"{entropy}:sparse_categorical_crossentropy_on_logits"},
+        truth="index",
+        mode="min",
+    )
+    add(
+        "focal_loss",
+        f"{entropy}:focal_loss",
+        "Cross-entropy that looks away from easy pixels, SUMMED over the batch: needs a small lr.",
+        on_logits={"sigmoid": f"{entropy}:focal_loss_on_logits"},
+        **own,
+    )
+
+    add(
+        "soft_dice_loss",
+        f"{overlap}:soft_dice_loss",
+        "1 - soft Dice over each whole image; the usual Dice loss.",
+        **own,
+    )
+    add(
+        "soft_jaccard_loss",
+        f"{overlap}:soft_jaccard_loss",
+        "1 - soft IoU of each whole image; the usual Jaccard loss.",
+        **own,
+    )
+    add("dice_loss", f"{overlap}:dice_loss", "1 - Dice over the classes of each pixel; see soft_dice_loss.", **own)
+    add(
+        "jaccard_loss",
+        f"{overlap}:jaccard_loss",
+        "Smoothed Jaccard distance over the classes of each pixel, times 100; see soft_jaccard_loss.",
+        **own,
+    )
+    add("iou_loss", f"{overlap}:iou_loss", "Minus iou_coef: soft overlap of each image, -1 when perfect.", **own)
+    add(
+        "iou_coef",
+        f"{overlap}:iou_coef",
+        "Soft overlap of each image, 1 when perfect; as a loss it must be subtracted.",
+        aliases=("iou",),
+        truth="same",
+        mode="max",
+    )
+    add("f1_loss", f"{overlap}:f1_loss", "1 - soft F1, per class over the batch.", **own)
+    add(
+        "lovasz_loss",
+        f"{overlap}:lovasz_loss",
+        "Lovasz hinge: a convex stand-in for 1 - IoU of each image, on logits.",
+        takes_logits=True,
+        **own,
+    )
+
+    add("mean_squared_error", f"{distance}:mean_squared_error", "Mean of (t - p)^2.", aliases=("mse",), **own)
+    add("mean_absolute_error", f"{distance}:mean_absolute_error", "Mean of |t - p|.", aliases=("mae",), **own)
+    add(
+        "mean_absolute_percentage_error",
+        f"{distance}:mean_absolute_percentage_error",
+        "Mean of 100 |t - p| / |t|; for targets away from 0.",
+        aliases=("mape",),
+        **own,
+    )
+    add(
+        "mean_squared_logarithmic_error",
+        f"{distance}:mean_squared_logarithmic_error",
+        "Mean of (log(1 + t) - log(1 + p))^2; for counts and sizes.",
+        aliases=("msle",),
+        **own,
+    )
+    add("l2_loss", f"{distance}:l2_loss", "SUM of (t - p)^2 over the batch.", **own)
+    add("logcosh", f"{distance}:logcosh", "Mean of log cosh(p - t): squared near 0, absolute far off.", **own)
+    add("hinge", f"{distance}:hinge", "Mean of max(0, 1 - t p), truth taken as -1 and 1.", **own)
+    add("squared_hinge", f"{distance}:squared_hinge", "Mean of max(0, 1 - t p)^2, truth taken as -1 and 1.", **own)
+    add(
+        "categorical_hinge",
+        f"{distance}:categorical_hinge",
+        "Margin between the true class and the best other one.",
+        **own,
+    )
+    add("poisson", f"{distance}:poisson", "Mean of p - t log p, for counts.", **own)
+    add(
+        "kullback_leibler_divergence",
+        f"{distance}:kullback_leibler_divergence",
+        "Sum over classes of t log(t / p), mean over pixels.",
+        aliases=("kld",),
+        **own,
+    )
+    add(
+        "cosine_proximity",
+        f"{distance}:cosine_proximity",
+        "Minus the cosine between truth and prediction over the classes of each pixel.",
+        aliases=("cosine",),
+        **own,
+    )
+
+    functions = "musket.losses.activations"
+    activation = ACTIVATIONS.add
+    activation("linear", f"{functions}:linear", "The logits as they are.", aliases=("none",))
+    activation("sigmoid", "torch:sigmoid", "Each class on its own, 0..1.")
+    activation("softmax", f"{functions}:softmax", "Exclusive classes: 0..1, sum 1 over the class axis.")
+    activation("tanh", "torch:tanh", "-1..1.")
+    activation("relu", "torch:relu", "max(0, x).")
+    activation("elu", "torch.nn.functional:elu", "x above 0, exp(x) - 1 below.")
+    activation("selu", "torch.nn.functional:selu", "Scaled elu.")
+    activation("softplus", "torch.nn.functional:softplus", "log(1 + exp(x)), above 0.")
+    activation("softsign", "torch.nn.functional:softsign", "x / (1 + |x|), -1..1.")
+    activation("exponential", "torch:exp", "exp(x), above 0.")
+    activation("hard_sigmoid", f"{functions}:hard_sigmoid", "0.2 x + 0.5, cut to 0..1.")
+
+
+_fill()

@@ -1,0 +1,146 @@
+"""Composite losses: ``binary_crossentropy + 0.1*dice_loss``. Reading and checking need no torch; building does."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from musket.core.registry import Entry
+from musket.losses.catalogue import ACTIVATIONS, LOSSES
+
+if TYPE_CHECKING:
+    from musket.losses.loss import Loss
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|(?P<operator>[-+*])|(?P<other>\S))"
+)
+_FORM = "write a sum of weighted names, such as binary_crossentropy+0.1*dice_loss"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of a sum, by the name it was given, and its weight."""
+
+    name: str
+    weight: float = 1.0
+
+
+def parse_loss(text: str) -> list[Term]:
+    """Read a loss expression.
+
+    A sum or difference of terms; a term is one name and any numbers, joined by ``*`` in any order. A term may begin
+    with a sign. Numbers are decimal, with or without exponent; blanks mean nothing. Names are not looked up here.
+
+    Raises:
+        ValueError: the text cannot be read; says where.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"loss {text!r} is not an expression; {_FORM}")
+    terms: list[Term] = []
+    factors: list[re.Match[str]] = []
+    sign = 1.0
+    may_sign, want_factor = True, True
+    for token in _TOKEN.finditer(text):
+        kind, piece = str(token.lastgroup), token[str(token.lastgroup)]
+        if kind == "other":
+            raise _refused(text, token, f"{piece!r} cannot be read")
+        if want_factor:
+            if kind != "operator":
+                factors.append(token)
+                may_sign = want_factor = False
+            elif may_sign and piece != "*":
+                sign = -sign if piece == "-" else sign
+                may_sign = False
+            else:
+                raise _refused(text, token, f"a name or a number is missing before {piece!r}")
+        elif kind != "operator":
+            raise _refused(text, token, f"an operator (+, - or *) is missing before {piece!r}")
+        else:
+            want_factor = True
+            if piece != "*":
+                terms.append(_term(text, sign, factors))
+                factors, sign, may_sign = [], -1.0 if piece == "-" else 1.0, True
+    if want_factor:
+        raise ValueError(f"loss {text!r}: a name is missing at the end; {_FORM}")
+    return [*terms, _term(text, sign, factors)]
+
+
+def _term(text: str, sign: float, factors: list[re.Match[str]]) -> Term:
+    names = [token for token in factors if token["name"]]
+    if not names:
+        raise _refused(text, factors[0], f"the term that begins with {factors[0]['number']} names no loss")
+    if len(names) > 1:
+        raise _refused(
+            text, names[1], f"{names[0]['name']} is multiplied by {names[1]['name']}; losses can only be added"
+        )
+    weight = math.prod(float(token["number"]) for token in factors if token["number"])
+    if not math.isfinite(weight):
+        raise _refused(text, factors[0], f"the weight of {names[0]['name']} is too large")
+    return Term(names[0]["name"], sign * weight)
+
+
+def _refused(text: str, token: re.Match[str], what: str) -> ValueError:
+    place = token.start(str(token.lastgroup)) + 1
+    return ValueError(f"loss {text!r}, character {place}: {what}; {_FORM}")
+
+
+def check_loss(expression: str, activation: str | None = None) -> list[Term]:
+    """Read a loss expression and check that it can be trained with, without importing torch.
+
+    Args:
+        expression: see :func:`parse_loss`.
+        activation: the activation of the network's output; None means linear.
+
+    Raises:
+        ValueError: the text cannot be read, or asks for what cannot be meant.
+        RegistryError: a loss or the activation is unknown.
+    """
+    head = ACTIVATIONS.get(activation or "linear").name
+    terms = parse_loss(expression)
+    for term in terms:
+        entry = LOSSES.get(term.name)
+        mode = entry.facts.get("mode")
+        if (mode == "max" and term.weight > 0) or (mode == "min" and term.weight < 0):
+            verb = "grows" if mode == "max" else "shrinks"
+            raise ValueError(
+                f"loss {expression!r}: {term.name} {verb} as predictions get better and is given the weight "
+                f"{term.weight:g}, so training would make them worse. Change its sign"
+            )
+        if entry.facts.get("takes_logits") and head == "softmax":
+            raise ValueError(
+                f"loss {expression!r}: {term.name} takes every class on its own, which contradicts activation softmax. "
+                "Use activation sigmoid, or categorical_crossentropy"
+            )
+    return terms
+
+
+def build_loss(expression: str, activation: str | None) -> Loss:
+    """The loss that an expression names, ready to be called with (logits, truth).
+
+    Args:
+        expression: see :func:`parse_loss`.
+        activation: what turns the network's logits into predictions; None means linear.
+
+    Raises:
+        ValueError: the text cannot be read, or asks for what cannot be meant.
+        RegistryError: a loss or the activation is unknown.
+    """
+    from musket.losses.loss import Loss, Part
+
+    head = ACTIVATIONS.get(activation or "linear")
+    parts = []
+    for term in check_loss(expression, activation):
+        entry = LOSSES.get(term.name)
+        on_logits = entry.facts.get("on_logits", {}).get(head.name)
+        parts.append(
+            Part(
+                name=term.name,
+                weight=term.weight,
+                function=Entry(term.name, on_logits).load() if on_logits else entry.load(),
+                takes_logits=bool(on_logits or entry.facts.get("takes_logits")),
+                same_shape=entry.facts.get("truth") == "same",
+            )
+        )
+    return Loss(tuple(parts), head.load())
