@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from musket.config.schema import ExperimentSpec, Part, StageSpec
-    from musket.pipelines.segmentation import SegmentationPipeline
+    from musket.pipelines.segmentation import Normalization, SegmentationPipeline
     from musket.training.hooks import Hook
 
 
@@ -125,40 +125,54 @@ def chain_for(spec: ExperimentSpec, parts: Sequence[Part]) -> Chain:
     return Chain(operations, shape.height, shape.width)
 
 
-def build_model(spec: ExperimentSpec) -> torch.nn.Module:
-    """The network of a spec, giving logits; weights as ``encoder_weights`` says, the rest drawn from torch's generator.
+def build_model(spec: ExperimentSpec, pretrained: bool = True) -> torch.nn.Module:
+    """The network of a spec, giving logits.
+
+    Args:
+        pretrained: load the weights ``encoder_weights`` names; False when trained weights follow anyway. What is not
+            loaded is drawn from torch's generator.
 
     Raises:
         ModelError: it cannot be built, or its weights cannot be had.
     """
     from musket.models.segmenters import build_segmenter
 
-    options = dict(spec.architecture_options)
     return build_segmenter(
         spec.architecture,
         encoder=spec.backbone,
         encoder_weights=spec.encoder_weights,
         in_channels=spec.shape[2],
         classes=spec.classes,
-        options=options,
+        options=dict(spec.architecture_options),
         copy_weights=spec.copyWeights,
+        pretrained=pretrained,
     )
 
 
-def build_pipeline(spec: ExperimentSpec, model: torch.nn.Module, loss: str, device: torch.device) -> SegmentationPipeline:
-    """How to train and ask this network; on ``device``."""
+def normalization(spec: ExperimentSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None) -> Normalization:
+    """Mean and deviation of the inputs: those stored with the weights, else the encoder's own."""
+    from musket.pipelines.segmentation import Normalization
+
+    channels = spec.shape[2]
+    stored = stored or {}
+    mean = stored.get("mean") or getattr(model, "mean", None) or (0.0,) * channels
+    std = stored.get("std") or getattr(model, "std", None) or (1.0,) * channels
+    return Normalization(tuple(mean), tuple(std))
+
+
+def build_pipeline(
+    spec: ExperimentSpec, normalization: Normalization, loss: str | None, device: torch.device
+) -> SegmentationPipeline:
+    """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
     from musket.losses.activations import activation
     from musket.losses.compose import build_loss
-    from musket.pipelines.segmentation import Normalization, Normalize, SegmentationPipeline
+    from musket.pipelines.segmentation import Normalize, SegmentationPipeline
 
-    channels = spec.shape[2]
-    mean = tuple(getattr(model, "mean", None) or (0.0,) * channels)
-    std = tuple(getattr(model, "std", None) or (1.0,) * channels)
     return SegmentationPipeline(
-        loss=build_loss(loss, spec.activation),
+        loss=None if loss is None else build_loss(loss, spec.activation),
         activate=activation(spec.activation),
-        normalize=Normalize(Normalization(mean, std)),
+        normalize=Normalize(normalization),
         memory_format=memory_format(device),
     ).to(device)
 

@@ -54,13 +54,13 @@ class SegmentationPipeline:
     """How the engine trains and asks a segmentation network.
 
     Attributes:
-        loss: sees logits and 0/1 truth, both N x classes x H x W.
+        loss: sees logits and 0/1 truth, both N x classes x H x W; None when only predicting.
         activate: logits -> scores; may be softmax over classes.
         normalize: integer images -> what the encoder was made for.
         memory_format: layout of images on the device.
     """
 
-    loss: Loss
+    loss: Loss | None
     activate: Activation
     normalize: Normalize
     memory_format: torch.memory_format = torch.contiguous_format
@@ -76,7 +76,7 @@ class SegmentationPipeline:
 
     def step(self, model: torch.nn.Module, batch: Batch) -> StepResult:
         """Forward and loss of one batch with truth."""
-        assert batch.targets is not None, "training and validation need masks"
+        assert batch.targets is not None and self.loss is not None, "training and validation need masks and a loss"
         logits = self.logits(model, batch.images)
         loss, parts = self.loss(logits, batch.targets)
         with torch.no_grad():

@@ -81,17 +81,6 @@ def read_progress(state: dict[str, Any]) -> Progress:
     return Progress(list(state["rows"]), state["best"], state["step"], state["stopped"])
 
 
-def restore(
-    state: dict[str, Any], model: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks | None
-) -> Progress:
-    """Put a stored state back into network, optimizer and hooks."""
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    if hooks is not None:
-        hooks.load_state_dict(state["hooks"])
-    return read_progress(state)
-
-
 def train_stage(
     fabric: Fabric,
     module: torch.nn.Module,
@@ -106,7 +95,7 @@ def train_stage(
     hooks: Hooks,
     plan: StagePlan,
     run: Run,
-    progress: Progress,
+    state: dict[str, Any] | None = None,
 ) -> Progress:
     """Train the epochs that are still missing.
 
@@ -116,20 +105,27 @@ def train_stage(
 
     Args:
         module, optimizer: the plain objects; ``wrapped`` and ``wrapped_optimizer`` their Fabric faces.
-        progress: where the stage stands (from :func:`restore`, or new).
+        state: a stored state to go on from; network, optimizer and hooks become what they were then.
 
     Returns:
-        where it stands now: finished, or stopped early.
+        where the stage stands now: finished, or stopped early.
 
     Raises:
         TrainingError: a loss that is no number; ``monitor`` is not logged.
         ArtifactError: a file cannot be written.
     """
     layout, fold, stage = plan.layout, plan.fold, plan.stage
-    run.step = progress.step
     records_path = layout.metrics(fold, stage)
+    progress = Progress()
     hooks.on_stage_start(run)
     try:
+        if state is not None:  # after the hooks' start, which may set a start rate
+            progress = read_progress(state)
+            module.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            hooks.load_state_dict(state["hooks"])
+            records.write_rows(records_path, progress.rows)
+        run.step = progress.step
         for epoch in range(progress.epochs_done, plan.epochs):
             if progress.stopped is not None:
                 break

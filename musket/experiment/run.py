@@ -1,0 +1,433 @@
+"""Training of an experiment: its units one after another, resumable at any moment."""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from musket.artifacts import checkpoint, records
+from musket.artifacts.layout import Layout
+from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, TrainingError
+from musket.core.runtime import derive_seed, make_fabric, seed_torch
+from musket.core.types import Unit
+from musket.data.loader import BatchLoader
+from musket.data.sampling import PartSampler
+from musket.experiment import build
+from musket.experiment.data import PreparedData
+from musket.experiment.pictures import ExamplePictures
+from musket.metrics.build import MetricSet, direction
+from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
+from musket.training.hooks import Hook, Hooks, Run
+from musket.training.loop import Clipping
+from musket.training.stage import Progress, StagePlan, read_progress, train_stage
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from rich.console import Console
+
+    from musket.config.schema import ExperimentSpec, StageSpec
+    from musket.pipelines.segmentation import Normalization
+
+# Keys that may change between a run and its resumption without making it another run.
+_NEUTRAL = ("verbose", "inference_batch", "showDataExamples", "imports", "datasets_path")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How ``fit`` was asked.
+
+    Attributes:
+        resume: go on from the stored states; False starts afresh.
+        accept_changes: resume although the config changed.
+        folds: folds to train, None = all.
+        first_stage: stages before it are skipped, their best weights loaded.
+        subsample: share of the training items an epoch sees, 0..1.
+    """
+
+    resume: bool = False
+    accept_changes: bool = False
+    folds: Sequence[int] | None = None
+    first_stage: int = 0
+    subsample: float = 1.0
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What every unit of one ``fit`` shares."""
+
+    spec: ExperimentSpec
+    layout: Layout
+    data: PreparedData
+    options: FitOptions
+    fabric: Fabric
+    console: Console
+    picture: Callable[[Path, tuple[Any, Any, Any]], None]
+
+    @property
+    def monitor(self) -> str:
+        return self.spec.primary_metric
+
+    @property
+    def mode(self) -> str:
+        return monitor_mode(self.spec)
+
+
+def monitor_mode(spec: ExperimentSpec) -> str:
+    """Direction of the primary metric: as the config says, else the built-in metric's own."""
+    if spec.primary_metric_mode != "auto":
+        return spec.primary_metric_mode
+    known = direction(spec.primary_metric)
+    if known is None:
+        raise TrainingError(f"primary_metric {spec.primary_metric}: say primary_metric_mode: max or min")
+    return known
+
+
+def run_record(spec: ExperimentSpec, data: PreparedData, fabric: Fabric) -> dict[str, Any]:
+    """What run.yaml holds: the resolved config, the data it was trained on, and with what."""
+    return {
+        "config": spec.dump(),
+        "data": {"samples": len(data.ids), "fingerprint": data.fingerprint},
+        "device": str(fabric.device.type),
+        "precision": str(fabric._precision.precision),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in ("musket", "torch", "timm")}},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def config_changes(stored: dict[str, Any], current: dict[str, Any]) -> list[Change]:
+    """Differences that make a resumed run another run. More epochs, and keys without influence, are allowed."""
+    return [
+        change
+        for change in records.differences(stored, current)
+        if change.key.partition(".")[0] not in _NEUTRAL and not _more_epochs(change)
+    ]
+
+
+def _more_epochs(change: Change) -> bool:
+    return (
+        change.key.startswith("stages.")
+        and change.key.endswith(".epochs")
+        and isinstance(change.stored, int)
+        and isinstance(change.current, int)
+        and change.current > change.stored
+    )
+
+
+def check_unfinished(spec: ExperimentSpec, layout: Layout, options: FitOptions) -> None:
+    """Refuse to train a finished experiment again, unless it is resumed with more epochs.
+
+    Raises:
+        AlreadyFinished: summary.yaml is there.
+    """
+    if not layout.summary.exists():
+        return
+    if options.resume and layout.run_record.exists():
+        stored = records.read_yaml(layout.run_record)["config"]
+        if any(_more_epochs(change) for change in records.differences(stored, spec.dump())):
+            return
+    raise AlreadyFinished(
+        f"{layout.folder} is already finished (summary.yaml exists). Delete summary.yaml to train again, "
+        "or raise epochs and resume (setAllowResume(True))"
+    )
+
+
+def fit(context: FitContext) -> None:
+    """Train every unit that is not finished. Leaves error.yaml when one fails, and nothing half-written.
+
+    Raises:
+        ConfigChanged: resumed with another config.
+        MusketError: whatever went wrong, in words.
+    """
+    spec, layout, options = context.spec, context.layout, context.options
+    record = run_record(spec, context.data, context.fabric)
+    _check_record(record, layout, options)
+    plan = [Unit(fold, stages) for fold, stages in _units(context)]
+    for unit in plan:
+        _check_batches(context, unit.fold)
+    if not options.resume:
+        _forget(layout, plan, options, context.console)
+    for path in (layout.summary, layout.error):
+        path.unlink(missing_ok=True)
+    records.write_yaml(layout.run_record, record)
+    records.write_yaml(layout.in_progress, True)
+    try:
+        for unit in plan:
+            train_unit(context, unit)
+    except BaseException as error:
+        _record_failure(layout, error)
+        raise
+
+
+def _units(context: FitContext) -> list[tuple[int, tuple[int, ...]]]:
+    from musket.experiment.plan import units
+
+    found = units(len(context.data.folds), len(context.spec.stages), context.options.folds, context.options.first_stage)
+    return [(unit.fold, unit.stages) for unit in found]
+
+
+def _check_record(record: dict[str, Any], layout: Layout, options: FitOptions) -> None:
+    if not options.resume or not layout.run_record.exists():
+        return
+    stored = records.read_yaml(layout.run_record)
+    changes = config_changes(stored["config"], record["config"])
+    if changes and not options.accept_changes:
+        raise ConfigChanged(changes)
+
+
+def _check_batches(context: FitContext, fold: int) -> None:
+    count, batch = len(context.data.folds[fold].train), context.spec.batch
+    if count < batch:
+        raise TrainingError(
+            f"0 iterations: fold {fold} has {count} training samples, fewer than one batch of {batch}. "
+            "Lower batch, folds_count or testSplit, or add images"
+        )
+
+
+def _forget(layout: Layout, plan: Sequence[Unit], options: FitOptions, console: Console) -> None:
+    """Remove what an earlier, unfinished run left for these units, so that nothing of two runs is mixed."""
+    stages = [(unit.fold, stage) for unit in plan for stage in unit.stages]
+    if any(layout.state(fold, stage).exists() for fold, stage in stages):
+        console.print(
+            "starting afresh: the unfinished run in this folder is overwritten (setAllowResume(True) would continue it)"
+        )
+    for fold, stage in stages:
+        for path in (layout.state(fold, stage), layout.weights(fold, stage), layout.metrics(fold, stage)):
+            path.unlink(missing_ok=True)
+
+
+def _record_failure(layout: Layout, error: BaseException) -> None:
+    """error.yaml for errors; a run that was interrupted keeps only its marker. Never hides the error itself."""
+    if isinstance(error, KeyboardInterrupt):
+        return
+    entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}
+    try:
+        records.write_yaml(layout.error, {"errors": [entry]})
+        layout.in_progress.unlink(missing_ok=True)
+    except (ArtifactError, OSError):  # the disk that failed the run may fail the record too
+        return
+
+
+def train_unit(context: FitContext, unit: Unit) -> None:
+    """All stages of one fold on one model; each starts from the best weights of the one before."""
+    spec, layout, options = context.spec, context.layout, context.options
+    progress = {stage: _stored_progress(layout, unit.fold, stage, options) for stage in unit.stages}
+    newest = max((stage for stage in unit.stages if progress[stage] is not None), default=None)
+    if newest is not None:
+        _check_growth(spec, progress, newest)
+        found = progress[newest]
+        assert found is not None
+        if newest == unit.stages[-1] and found.finished(spec.stages[newest].epochs):
+            context.console.print(f"fold {unit.fold + 1}/{len(context.data.folds)}  finished already", highlight=False)
+            return
+    seed_torch(unit.seed, "init", unit.fold)
+    module = build.build_model(spec, pretrained=newest is None)
+    wrapped = context.fabric.setup_module(module)
+    _apply_freezing(module, spec.freeze_encoder, spec.unfreeze_encoder)
+    optimizer: torch.optim.Optimizer | None = None
+    if options.first_stage and (newest is None or newest < options.first_stage):
+        _load_best(module, layout, unit.fold, options.first_stage - 1)
+    for stage in range(unit.stages[0]):
+        _apply_freezing(module, spec.stages[stage].freeze_encoder, spec.stages[stage].unfreeze_encoder)
+    for stage in unit.stages:
+        _apply_freezing(module, spec.stages[stage].freeze_encoder, spec.stages[stage].unfreeze_encoder)
+        if newest is not None and stage < newest:
+            continue
+        optimizer = _train_one_stage(context, unit, stage, module, wrapped, optimizer, resumed=stage == newest)
+        if stage > unit.stages[0]:  # the state of the stage before served its purpose
+            layout.state(unit.fold, stage - 1).unlink(missing_ok=True)
+
+
+def _stored_progress(layout: Layout, fold: int, stage: int, options: FitOptions) -> Progress | None:
+    path = layout.state(fold, stage)
+    return read_progress(checkpoint.load_state(path)) if options.resume and path.exists() else None
+
+
+def _check_growth(spec: ExperimentSpec, progress: dict[int, Progress | None], newest: int) -> None:
+    """More epochs for a stage that a later one already built upon cannot be had by resuming."""
+    for stage, found in progress.items():
+        if stage < newest and found is not None and not found.finished(spec.stages[stage].epochs):
+            raise TrainingError(
+                f"stages[{stage}].epochs grew to {spec.stages[stage].epochs}, but stage {newest} already started from "
+                f"its result after {found.epochs_done}; only the newest stage can grow. Start afresh to train it longer"
+            )
+
+
+def _apply_freezing(module: torch.nn.Module, freeze: bool | None, unfreeze: bool | None) -> None:
+    from musket.models.freeze import freeze_encoder, unfreeze_encoder
+
+    if freeze or unfreeze is False:
+        freeze_encoder(module)
+    elif unfreeze:
+        unfreeze_encoder(module)
+
+
+def _load_best(module: torch.nn.Module, layout: Layout, fold: int, stage: int) -> None:
+    path = layout.weights(fold, stage)
+    weights, _ = checkpoint.load_weights(path)
+    checkpoint.load_into(module, weights, path)
+
+
+def _train_one_stage(
+    context: FitContext,
+    unit: Unit,
+    number: int,
+    module: torch.nn.Module,
+    wrapped: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    resumed: bool,
+) -> torch.optim.Optimizer:
+    """One stage: start weights, freezing, rate and loss, then epochs. Returns the optimizer for the next stage."""
+    from musket.optim.build import build_optimizer
+
+    spec, layout, fabric = context.spec, context.layout, context.fabric
+    stage: StageSpec = spec.stages[number]
+    if number > unit.stages[0] and not resumed:
+        _load_best(module, layout, unit.fold, number - 1)
+    if optimizer is None or stage.lr is not None or stage.loss is not None:
+        optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=spec.lr if stage.lr is None else stage.lr)
+    if stage.initial_weights is not None and not resumed:
+        _load_initial(context, module, stage.initial_weights)
+    inputs = build.normalization(spec, module)
+    pipeline = build.build_pipeline(spec, inputs, stage.loss or spec.loss, fabric.device)
+    train, validation, run = _loaders(context, unit, number, module, optimizer)
+    hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage)])
+    state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
+    metrics = list(spec.metrics)
+    try:
+        train_stage(
+            fabric,
+            module,
+            wrapped,
+            optimizer,
+            fabric.setup_optimizers(optimizer),
+            pipeline,
+            train,
+            validation,
+            MetricSet(metrics),
+            MetricSet(metrics),
+            hooks,
+            StagePlan(
+                layout=layout,
+                fold=unit.fold,
+                stage=number,
+                seed=unit.seed,
+                epochs=stage.epochs,
+                monitor=context.monitor,
+                mode=context.mode,
+                clipping=Clipping(spec.clipnorm, spec.clipvalue),
+                metadata=weights_metadata(spec, inputs),
+            ),
+            run,
+            state,
+        )
+    finally:
+        train.close()
+        validation.close()
+    return optimizer
+
+
+def weights_metadata(spec: ExperimentSpec, inputs: Normalization) -> dict[str, Any]:
+    """What a weights file says of itself: enough to know which network and which inputs it belongs to."""
+    return {
+        "architecture": spec.architecture,
+        "backbone": spec.backbone,
+        "classes": spec.classes,
+        "activation": spec.activation,
+        "shape": list(spec.shape),
+        "mean": list(inputs.mean),
+        "std": list(inputs.std),
+    }
+
+
+def _load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
+    """Start weights from a file, named relative to the config; a head of another shape stays as it is, and says so."""
+    path = Path(name) if Path(name).is_absolute() else context.layout.folder / name
+    weights, _ = checkpoint.load_weights(path)
+    left = checkpoint.load_matching(module, weights, path)
+    if left:
+        context.console.print(f"initial_weights: {path.name} does not fit {', '.join(left)}; these start afresh")
+
+
+def _loaders(
+    context: FitContext, unit: Unit, number: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[BatchLoader, BatchLoader, Run]:
+    spec, data, stage = context.spec, context.data, context.spec.stages[number]
+    fold = data.folds[unit.fold]
+    shape = build.TargetShape.of(spec)
+    seed = derive_seed(unit.seed, unit.fold, number)
+    validation_negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
+    sampler = PartSampler(fold.train, stage.negatives, data.is_positive)
+    kept = max(1, round(len(sampler) * context.options.subsample))
+    steps = kept // spec.batch
+    if steps == 0:
+        raise TrainingError(
+            f"0 iterations: fold {unit.fold}, stage {number} has {kept} training samples after negatives and subsample, "
+            f"fewer than one batch of {spec.batch}. Lower batch, or take more samples"
+        )
+    steps = min(steps, spec.maxEpochSize or steps)
+    validation_order = PartSampler(fold.validation, validation_negatives, data.is_positive).order(0, 0)
+
+    def order(epoch: int) -> Sequence[int]:
+        return sampler.order(epoch, seed)[: steps * spec.batch]
+
+    def maker(parts: Sequence[Any], is_train: bool) -> build.SampleMaker:
+        return build.SampleMaker(data.dataset, data.ids, build.chain_for(spec, parts), shape, seed, is_train)
+
+    pin = context.fabric.device.type == "cuda"
+    train = BatchLoader(
+        maker(spec.augmentation, True),
+        order,
+        spec.batch,
+        drop_last=True,
+        augmented=bool(spec.augmentation),
+        epochs=stage.epochs,
+        pin_memory=pin,
+    )
+    validation = BatchLoader(
+        maker((), False), lambda epoch: validation_order, spec.batch, epochs=stage.epochs, pin_memory=pin
+    )
+    run = Run(
+        fold=unit.fold,
+        stage=number,
+        epochs=stage.epochs,
+        steps_per_epoch=steps,
+        model=module,
+        optimizer=optimizer,
+        validation_steps=-(-len(validation_order) // spec.batch),
+        images_per_epoch=steps * spec.batch,
+    )
+    return train, validation, run
+
+
+def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -> list[Hook]:
+    """Hooks every stage has, after the user's: pictures, logs and the display."""
+    layout = context.layout
+
+    def path(epoch: int) -> Path:
+        return layout.example(unit.fold, number, epoch, 0)
+
+    hooks: list[Hook] = [ExamplePictures(path, context.picture), TensorBoardLog(layout.tensorboard(unit.fold, number))]
+    if stage.logAll:
+        hooks.append(EveryBatchLog(layout.batch_metrics(unit.fold, number)))
+    if context.spec.verbose:
+        counts = (len(context.data.folds), len(context.spec.stages))
+        hooks.append(ProgressDisplay(context.console, context.monitor, context.mode, *counts))
+    return hooks
+
+
+def local_fabric(spec: ExperimentSpec) -> Fabric:
+    """Fabric for this process and this spec."""
+    return make_fabric(devices=spec.gpus)
