@@ -1,0 +1,146 @@
+"""Trains one experiment in this process, and may kill itself with SIGKILL at a chosen point.
+
+Used by test_resume.py: ``resume_driver.py FOLDER [KILL ...]`` runs one child per KILL, each resuming where the one
+before was killed, then a last child that is left alone. A KILL is ``batch:N`` (before the N-th training batch of that
+process), ``rename:N`` (a file is written in full but not yet in place), ``write:N`` (a weights or state file is half
+written), ``unit:N`` (before the N-th fold begins), ``stage:N`` (before the N-th stage begins) or ``seconds:X``.
+Children are forked before anything is computed, so each is as fresh as a new process but imports nothing twice.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+import musket
+from musket.artifacts import checkpoint, files
+from musket.experiment import run
+from musket.models.catalogue import ARCHITECTURES
+from musket.training import loop
+
+
+class Drawn:
+    """Discs on noise, drawn from the index."""
+
+    def __init__(self, count: int = 14):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample_ids(self) -> list[str]:
+        return [f"disc-{index:02}" for index in range(self.count)]
+
+    def __getitem__(self, index: int) -> musket.PredictionItem:
+        random = np.random.default_rng(index)
+        image = random.integers(0, 120, (40, 48, 3), dtype=np.uint8)
+        mask = np.zeros((40, 48), np.uint8)
+        cv2.circle(mask, tuple(int(v) for v in random.integers(12, 30, 2)), 8, 1, -1)
+        image[mask == 1] += 100
+        return musket.PredictionItem(f"disc-{index:02}", image, mask[..., None].astype(bool))
+
+
+def small_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
+    """Convolutions with batch norm and dropout: statistics and random numbers that a resume must restore."""
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(shape[2], 8, 3, padding=1),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.Dropout2d(0.2),
+        torch.nn.Conv2d(8, classes, 3, padding=1),
+    )
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Countdown:
+    def __init__(self, count: int):
+        self.left = count
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def arm(kill: str) -> None:
+    """Make this process kill itself at the chosen point."""
+    kind, _, number = kill.partition(":")
+    if kind == "seconds":
+        timer = threading.Timer(float(number), kill_self)
+        timer.daemon = True
+        timer.start()
+        return
+    due = Countdown(int(number))
+
+    def before(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if due():
+                kill_self()
+            return original(*args, **kwargs)
+
+        setattr(owner, name, wrapped)
+
+    if kind == "batch":
+        before(loop.Averages, "add")
+    elif kind == "rename":
+        before(files.os, "replace")
+    elif kind == "unit":
+        before(run, "train_unit")
+    elif kind == "stage":
+        before(run, "_train_one_stage")
+    elif kind == "write":
+
+        def torn(path: Path, content: Any) -> None:
+            if due():
+                (path.parent).mkdir(parents=True, exist_ok=True)
+                beside = path.with_name(f".{path.name}.torn.part")
+                if callable(content):
+                    content(beside)
+                    whole = beside.read_bytes()
+                    beside.write_bytes(whole[: len(whole) // 2])
+                kill_self()
+            files.write_atomic(path, content)
+
+        checkpoint.write_atomic = torn  # type: ignore[assignment]
+    else:
+        raise ValueError(kill)
+
+
+def train(folder: Path) -> None:
+    torch.set_num_threads(1)
+    ARCHITECTURES.add("small_net", small_net)
+    experiment = musket.parse(folder / "config.yaml")
+    experiment.setAllowResume(True)
+    experiment.fit(Drawn())
+
+
+def main() -> int:
+    folder, kills = Path(sys.argv[1]), sys.argv[2:]
+    for kill in [*kills, None]:
+        child = os.fork()
+        if child == 0:
+            if kill is not None:
+                arm(kill)
+            train(folder)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(f"{kill or 'last'}: {'killed' if os.WIFSIGNALED(status) else f'exit {os.WEXITSTATUS(status)}'}", flush=True)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
