@@ -33,8 +33,8 @@ class Part:
         """The unweighted scalar. Raises TrainingError when shapes differ or no tensor comes back."""
         if self.same_shape and truth.shape != prediction.shape:
             raise TrainingError(
-                f"loss {self.name}: the truth has shape {tuple(truth.shape)}, the prediction {tuple(prediction.shape)}; both "
-                "must be samples x classes x .... Compare classes with the channels of the masks"
+                f"loss {self.name}: truth has shape {tuple(truth.shape)}, prediction {tuple(prediction.shape)}. "
+                "Both must be samples x classes x .... Compare classes with the channels of the masks"
             )
         value = self.function(truth, prediction)
         if not isinstance(value, Tensor):

@@ -1,0 +1,45 @@
+"""From the name of a metric to the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from musket.core.registry import Entry
+from musket.metrics.catalogue import METRICS
+from musket.metrics.metric import FunctionMetric, Metric, MetricSet
+
+
+def build_metric(name: str, *, evaluation: bool = False, activation: str | None = None) -> Metric:
+    """The metric of a name.
+
+    Args:
+        name: a built-in metric, any loss, or what the user registered: ``f(truth, prediction)`` returning the value of
+            a batch (see :class:`~musket.metrics.metric.FunctionMetric`), or a subclass of ``Metric``.
+        evaluation: the form for finished predictions: at 0.5 wherever that makes sense, IoU and Dice per class over
+            all images. A user's own function sees 0/1 then, unless it has ``need_threshold = False``.
+        activation: of the network's output, for the metrics that depend on it (accuracy).
+
+    Raises:
+        RegistryError: no such metric; names the nearest.
+    """
+    entry = METRICS.get(name)
+    facts = entry.facts
+    head = str(activation).lower()
+    target = (facts.get("evaluation") if evaluation else None) or facts.get("by_activation", {}).get(head, entry.target)
+    found = Entry(name, target).load()
+    if isinstance(found, type) and issubclass(found, Metric):
+        return found(name, facts.get("mode"))
+    need_threshold = facts.get("need_threshold", getattr(found, "need_threshold", True))
+    return FunctionMetric(
+        name,
+        found,
+        facts.get("mode"),
+        reduction=facts.get("reduction", "mean"),
+        threshold=evaluation and need_threshold,
+        same_shape=facts.get("same_shape", False),
+    )
+
+
+def build_metrics(names: Iterable[str], *, evaluation: bool = False, activation: str | None = None) -> MetricSet:
+    """Several metrics that share their counts; see :func:`build_metric`."""
+    return MetricSet([build_metric(name, evaluation=evaluation, activation=activation) for name in names])

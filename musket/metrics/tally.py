@@ -1,0 +1,81 @@
+"""What the metrics of one batch share. Each value is computed when first asked for, and once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from musket.core.errors import TrainingError
+
+THRESHOLD = 0.5
+
+
+def accumulator(values: Tensor) -> Tensor:
+    """Values in the dtype sums over an epoch are kept in: float64, or float32 where the device has no other (MPS)."""
+    return values if values.device.type == "mps" else values.double()
+
+
+class Tally:
+    """Counts of one batch.
+
+    Args:
+        truth: N x classes x ..., 0/1 of any dtype (class numbers for the sparse metrics).
+        prediction: N x classes x ..., activated.
+    """
+
+    def __init__(self, truth: Tensor, prediction: Tensor):
+        self.truth = truth
+        self.prediction = prediction
+        self.samples = prediction.shape[0]
+        self.classes = prediction.shape[1] if prediction.ndim > 1 else 1
+
+    def require_same_shape(self, name: str) -> None:
+        """Refuse shapes that torch would broadcast silently. Raises TrainingError."""
+        if self.truth.shape != self.prediction.shape:
+            raise TrainingError(
+                f"metric {name}: truth has shape {tuple(self.truth.shape)}, prediction {tuple(self.prediction.shape)}. "
+                "Both must be samples x classes x .... Compare classes with the channels of the masks"
+            )
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """The prediction in float32 (float64 stays)."""
+        return self.prediction if self.prediction.dtype == torch.float64 else self.prediction.float()
+
+    @cached_property
+    def values(self) -> Tensor:
+        """The truth in the dtype of the scores."""
+        return self.truth.to(self.scores.dtype)
+
+    @cached_property
+    def decided(self) -> Tensor:
+        """Prediction above 0.5: bool, in the shape of the prediction."""
+        return self.scores > THRESHOLD
+
+    @cached_property
+    def soft(self) -> Tensor:
+        """Sum t, sum p, sum t p over the pixels of each image and class: float, 3 x N x classes."""
+        t, p = self._rows(self.values), self._rows(self.scores)
+        return torch.stack([t.sum(-1), p.sum(-1), (t * p).sum(-1)])
+
+    @cached_property
+    def hard(self) -> Tensor:
+        """Pixels of truth, of prediction and of both, above 0.5, of each image and class: int64, 3 x N x classes."""
+        t = self._rows(self.truth > THRESHOLD if self.truth.is_floating_point() else self.truth.bool())
+        p = self._rows(self.decided)
+        return torch.stack([t.sum(-1), p.sum(-1), (t & p).sum(-1)])
+
+    @cached_property
+    def soft_of_classes(self) -> Tensor:
+        """:attr:`soft` summed over the images: 3 * classes."""
+        return accumulator(self.soft).sum(1).flatten()
+
+    @cached_property
+    def hard_of_classes(self) -> Tensor:
+        """:attr:`hard` summed over the images: int64, 3 * classes."""
+        return self.hard.sum(1).flatten()
+
+    def _rows(self, values: Tensor) -> Tensor:
+        return values.reshape(self.samples, self.classes, -1)
