@@ -1,0 +1,226 @@
+"""Pictures of samples: what went in, what was asked for, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from musket.artifacts.files import write_atomic
+from musket.core.errors import ArtifactError, DataError
+
+PALETTE = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # reddish purple
+)
+"""Colours of the classes, RGB: the set of Okabe and Ito, told apart with every kind of colour vision."""
+
+COLUMNS = ("image", "truth", "prediction")
+_SMALLEST, _LARGEST = 96, 256  # longest side of a tile, pixels
+_GAP = 4
+_TEXT_HEIGHT = 18
+_PAPER = 255
+_INK = (40, 40, 40)
+
+
+def draw_triples(
+    images: Sequence[Any], truths: Sequence[Any], predictions: Sequence[Any], *, most: int = 16
+) -> np.ndarray:
+    """Draw samples below one another in three columns: image, truth on the image, prediction > 0.5 on the image.
+
+    Args:
+        images: N arrays H x W x C of any depth and number of channels (see :func:`as_picture`); sizes may differ.
+        truths: N arrays H x W x classes, 0/1.
+        predictions: N arrays H x W x classes, 0..1.
+        most: how many samples are drawn at most.
+
+    Returns:
+        RGB picture, uint8.
+
+    Raises:
+        DataError: something is not a picture or a mask, or there is nothing to draw.
+    """
+    return draw_grid(images[:most], truths[:most], predictions[:most])
+
+
+def draw_grid(
+    images: Sequence[Any],
+    truths: Sequence[Any],
+    predictions: Sequence[Any],
+    captions: Sequence[str] = (),
+    *,
+    across: int = 1,
+) -> np.ndarray:
+    """Draw every sample as in :func:`draw_triples`, ``across`` samples side by side, each with its caption beneath.
+
+    Args:
+        captions: a short text per sample, in ASCII; none at all leaves the space out.
+        across: samples per row.
+    """
+    if not len(images):
+        raise DataError("there is no sample to draw")
+    tiles = [_resize(picture, *_scaled(picture.shape)) for picture in map(as_picture, images)]
+    width = max(tile.shape[1] for tile in tiles)
+    texts = captions if len(captions) else [""] * len(tiles)
+    cells = []
+    for tile, truth, prediction, text in zip(tiles, truths, predictions, texts, strict=True):
+        triple = tile, _overlay(tile, np.asarray(truth) > 0.5), _overlay(tile, np.asarray(prediction) > 0.5)
+        row = _beside([_onto_paper(picture, picture.shape[0], width) for picture in triple])
+        cells.append(np.vstack([row, _text_strip([text], row.shape[1])]) if len(captions) else row)
+
+    groups = [cells[start : start + across] for start in range(0, len(cells), across)]
+    groups[-1] += [np.full_like(cells[0], _PAPER)] * (across - len(groups[-1])) if len(groups) > 1 else []
+    rows = [_beside([_text_strip(COLUMNS, cells[0].shape[1])] * len(groups[0]), 4 * _GAP)]
+    for group in groups:
+        height = max(cell.shape[0] for cell in group)
+        rows.append(_beside([_onto_paper(cell, height, cell.shape[1]) for cell in group], 4 * _GAP))
+    return cv2.copyMakeBorder(_below(rows), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+
+
+def as_picture(image: Any) -> np.ndarray:
+    """What of an image the eye can see, as uint8 RGB of the same size.
+
+    One channel becomes grey, two red and green, of more than three the first three are shown. Images of 8 bits keep
+    their brightness unless they are so dark that little would be seen; deeper ones, floats outside 0..1 and dark ones
+    are stretched from their 1st to their 99th percentile.
+
+    Args:
+        image: H x W or H x W x C of numbers or bools.
+
+    Raises:
+        DataError: the array is no image.
+    """
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or 0 in image.shape or image.dtype.kind not in "biuf":
+        raise DataError(
+            f"an array of shape {image.shape} and type {image.dtype} is no picture; needed: H x W x channels"
+        )
+    channels = image.shape[2]
+    image = image[..., :3]
+    if image.dtype != np.uint8 or _brightest(image) < _DARK:
+        image = _stretch(image)
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
+    if channels == 2:
+        return np.dstack([image, np.zeros_like(image[..., 0])])
+    return np.ascontiguousarray(image)
+
+
+def write_jpg(path: str | Path, picture: np.ndarray) -> None:
+    """Write an RGB picture, uint8 H x W x 3, as JPEG; the file appears whole or not at all.
+
+    Raises:
+        ArtifactError: the picture is too large for the format, or the file cannot be written.
+    """
+    if max(picture.shape[:2]) > _JPEG_LIMIT:
+        raise ArtifactError(f"a picture of {picture.shape[1]} x {picture.shape[0]} is more than JPEG holds", path)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not done:
+        raise ArtifactError(f"a picture of shape {picture.shape} cannot be written as JPEG", path)
+    write_atomic(path, data.tobytes())
+
+
+_JPEG_LIMIT = 65500
+_DARK = 96  # brightest percent of an 8-bit image below this: shown stretched
+
+
+def _sample(image: np.ndarray) -> np.ndarray:
+    """Enough values for a percentile: a regular pick, finite only."""
+    step = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / 4096)))
+    values = image[::step, ::step].astype(np.float64)
+    return values[np.isfinite(values)]
+
+
+def _brightest(image: np.ndarray) -> float:
+    return float(np.percentile(_sample(image), 99))
+
+
+def _stretch(image: np.ndarray) -> np.ndarray:
+    values = _sample(image)
+    if not values.size:
+        return np.zeros(image.shape, np.uint8)
+    low, high = np.percentile(values, (1, 99))
+    if image.dtype.kind == "b" or (image.dtype.kind == "f" and values.min() >= 0 and 0 < values.max() <= 1):
+        low, high = 0.0, 1.0
+    scaled = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-9))
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def _scaled(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width at which a picture is drawn: its own, brought between the smallest and the largest side."""
+    longest = max(shape[:2])
+    factor = min(max(longest, _SMALLEST), _LARGEST) / longest
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize so that no source pixel is passed over: near a factor of 2 linear would begin to."""
+    factor = max(image.shape[0] / height, image.shape[1] / width)
+    method = cv2.INTER_NEAREST if factor <= 1 else cv2.INTER_LINEAR if factor < 1.5 else cv2.INTER_AREA
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def _overlay(tile: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Tint every class of an H x W x classes mask and draw its outline just outside, so that one pixel is seen too."""
+    if mask.ndim == 2:
+        mask = mask[..., None]
+    if mask.ndim != 3 or 0 in mask.shape:
+        raise DataError(f"an array of shape {mask.shape} is no mask; needed: H x W x classes")
+    height, width = tile.shape[:2]
+    tile = tile.copy()
+    for number in range(mask.shape[2]):
+        layer = np.ascontiguousarray(mask[..., number], np.uint8)
+        if not cv2.hasNonZero(layer):
+            continue
+        share = _resize(layer * np.uint8(255), height, width)
+        colour = np.full_like(tile, PALETTE[number % len(PALETTE)])
+        inside = _above(share, 127)
+        outline = cv2.subtract(_above(cv2.dilate(share, _AROUND), 0), inside)
+        tile = cv2.copyTo(cv2.addWeighted(tile, 0.65, colour, 0.35, 0), inside, tile)
+        tile = cv2.copyTo(colour, outline, tile)
+    return tile
+
+
+def _above(values: np.ndarray, level: int) -> np.ndarray:
+    return cv2.threshold(values, level, 255, cv2.THRESH_BINARY)[1]
+
+
+_AROUND = np.ones((3, 3), np.uint8)
+
+
+def _onto_paper(tile: np.ndarray, height: int, width: int) -> np.ndarray:
+    paper = np.full((height, width, 3), _PAPER, np.uint8)
+    left = (width - tile.shape[1]) // 2
+    paper[: tile.shape[0], left : left + tile.shape[1]] = tile
+    return paper
+
+
+def _text_strip(texts: Sequence[str], width: int) -> np.ndarray:
+    """A line of paper with every text at the left edge of its equal share of the width; what does not fit is cut."""
+    strip = np.full((_TEXT_HEIGHT, width, 3), _PAPER, np.uint8)
+    share = width // len(texts)
+    for number, text in enumerate(texts):
+        cell = np.full((_TEXT_HEIGHT, share, 3), _PAPER, np.uint8)
+        cv2.putText(cell, text, (1, _TEXT_HEIGHT - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
+        strip[:, number * share : (number + 1) * share] = cell
+    return strip
+
+
+def _beside(tiles: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
+    paper = np.full((tiles[0].shape[0], gap, 3), _PAPER, np.uint8)
+    return np.hstack([part for tile in tiles for part in (paper, tile)][1:])
+
+
+def _below(rows: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
+    paper = np.full((gap, rows[0].shape[1], 3), _PAPER, np.uint8)
+    return np.vstack([part for row in rows for part in (paper, row)][1:])
