@@ -165,13 +165,13 @@ def build_pipeline(
 ) -> SegmentationPipeline:
     """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
-    from musket.losses.activations import activation
+    from musket.losses.catalogue import ACTIVATIONS
     from musket.losses.compose import build_loss
     from musket.pipelines.segmentation import Normalize, SegmentationPipeline
 
     return SegmentationPipeline(
         loss=None if loss is None else build_loss(loss, spec.activation),
-        activate=activation(spec.activation),
+        activate=ACTIVATIONS.load(spec.activation or "linear"),
         normalize=Normalize(normalization),
         memory_format=memory_format(device),
     ).to(device)

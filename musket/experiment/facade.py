@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,7 @@ class Experiment:
             records ``{fold, stage, best, lr}``; best is the maximum or minimum, as the metric's direction says.
         """
         from musket.experiment.run import monitor_mode
-        from musket.metrics.build import direction
+        from musket.metrics.catalogue import direction, find_column
 
         name = metric or self.spec.primary_metric
         mode = monitor_mode(self.spec) if name == self.spec.primary_metric else direction(name)
@@ -179,7 +180,8 @@ class Experiment:
             if not path.exists():
                 continue
             rows = records.read_rows(path)
-            values = [row[name] for row in rows if name in row and row[name] == row[name]]
+            column = find_column(name, rows[0]) if rows else None
+            values = [row[column] for row in rows if column is not None and not math.isnan(row[column])]
             if values:
                 lr = min(row["lr"] for row in rows)
                 found.append({"fold": fold, "stage": stage, "best": best(values), "lr": lr})

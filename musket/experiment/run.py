@@ -22,7 +22,9 @@ from musket.data.sampling import PartSampler
 from musket.experiment import build
 from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
-from musket.metrics.build import MetricSet, direction
+from musket.experiment.plan import units
+from musket.metrics.build import build_metrics
+from musket.metrics.catalogue import direction
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import Clipping
@@ -154,7 +156,7 @@ def fit(context: FitContext) -> None:
     spec, layout, options = context.spec, context.layout, context.options
     record = run_record(spec, context.data, context.fabric)
     _check_record(record, layout, options)
-    plan = [Unit(fold, stages) for fold, stages in _units(context)]
+    plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     for unit in plan:
         _check_batches(context, unit.fold)
     if not options.resume:
@@ -169,13 +171,6 @@ def fit(context: FitContext) -> None:
     except BaseException as error:
         _record_failure(layout, error)
         raise
-
-
-def _units(context: FitContext) -> list[tuple[int, tuple[int, ...]]]:
-    from musket.experiment.plan import units
-
-    found = units(len(context.data.folds), len(context.spec.stages), context.options.folds, context.options.first_stage)
-    return [(unit.fold, unit.stages) for unit in found]
 
 
 def _check_record(record: dict[str, Any], layout: Layout, options: FitOptions) -> None:
@@ -305,7 +300,6 @@ def _train_one_stage(
     train, validation, run = _loaders(context, unit, number, module, optimizer)
     hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage)])
     state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
-    metrics = list(spec.metrics)
     try:
         train_stage(
             fabric,
@@ -316,8 +310,8 @@ def _train_one_stage(
             pipeline,
             train,
             validation,
-            MetricSet(metrics),
-            MetricSet(metrics),
+            build_metrics(spec.metrics, activation=spec.activation),
+            build_metrics(spec.metrics, activation=spec.activation),
             hooks,
             StagePlan(
                 layout=layout,

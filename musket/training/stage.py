@@ -13,6 +13,7 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import TrainingError
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
+from musket.metrics.catalogue import find_column
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
 
@@ -140,13 +141,14 @@ def train_stage(
             row["lr"] = run.lr
             row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
             hooks.on_epoch_end(run, row)
-            if plan.monitor not in row:
+            column = find_column(plan.monitor, row)
+            if column is None:
                 raise TrainingError(
                     f"primary_metric {plan.monitor} is not logged; logged are: {', '.join(sorted(row.keys() - {'epoch'}))}"
                 )
-            if better(row[plan.monitor], progress.best, plan.mode):
-                progress.best = row[plan.monitor]
-                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, plan.monitor: progress.best}
+            if better(row[column], progress.best, plan.mode):
+                progress.best = row[column]
+                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, column: progress.best}
                 checkpoint.save_weights(layout.weights(fold, stage), module.state_dict(), metadata)
             progress.rows.append(row)
             progress.step = run.step

@@ -16,47 +16,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import torch
 
 import musket
 from musket.artifacts import checkpoint, files
 from musket.experiment import run
-from musket.models.catalogue import ARCHITECTURES
 from musket.training import loop
-
-
-class Drawn:
-    """Discs on noise, drawn from the index."""
-
-    def __init__(self, count: int = 14):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def sample_ids(self) -> list[str]:
-        return [f"disc-{index:02}" for index in range(self.count)]
-
-    def __getitem__(self, index: int) -> musket.PredictionItem:
-        random = np.random.default_rng(index)
-        image = random.integers(0, 120, (40, 48, 3), dtype=np.uint8)
-        mask = np.zeros((40, 48), np.uint8)
-        cv2.circle(mask, tuple(int(v) for v in random.integers(12, 30, 2)), 8, 1, -1)
-        image[mask == 1] += 100
-        return musket.PredictionItem(f"disc-{index:02}", image, mask[..., None].astype(bool))
-
-
-def small_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
-    """Convolutions with batch norm and dropout: statistics and random numbers that a resume must restore."""
-    return torch.nn.Sequential(
-        torch.nn.Conv2d(shape[2], 8, 3, padding=1),
-        torch.nn.BatchNorm2d(8),
-        torch.nn.ReLU(),
-        torch.nn.Dropout2d(0.2),
-        torch.nn.Conv2d(8, classes, 3, padding=1),
-    )
+from tests.support.toy import Drawn, register_small_net
 
 
 def kill_self() -> None:
@@ -120,7 +88,7 @@ def arm(kill: str) -> None:
 
 def train(folder: Path) -> None:
     torch.set_num_threads(1)
-    ARCHITECTURES.add("small_net", small_net)
+    register_small_net()
     experiment = musket.parse(folder / "config.yaml")
     experiment.setAllowResume(True)
     experiment.fit(Drawn())

@@ -8,26 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import toy
+
 DRIVER = Path(__file__).with_name("resume_driver.py")
 
-CONFIG = """\
-#%Musket Segmentation 1.0
-architecture: small_net
-classes: 1
-activation: sigmoid
-shape: [32, 32, 3]
-augmentation:
-  Fliplr: 0.5
-  Flipud: 0.5
-optimizer: Adam
-lr: 0.01
-batch: 3
-loss: binary_crossentropy+0.5*dice_loss
-metrics: [binary_accuracy, dice]
-primary_metric: val_dice
-folds_count: 2
-testSplit: 0.15
-verbose: 0
+CONFIG = toy.CONFIG.partition("stages:")[0] + """\
 callbacks:
   ReduceLROnPlateau: {monitor: val_loss, factor: 0.5, patience: 0, cooldown: 0}
   EarlyStopping: {monitor: val_dice, patience: 3}
