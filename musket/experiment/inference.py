@@ -13,7 +13,7 @@ import torch
 from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError
-from musket.core.runtime import make_fabric
+from musket.core.runtime import make_fabric, memory_format
 from musket.experiment import build
 from musket.predict.runner import Failures, Forward, InputShape, Scored, Source, predict
 
@@ -79,6 +79,7 @@ class TrainedModel:
         checkpoint.load_into(module, weights, path)
         normalization = build.normalization(self.spec, module, metadata)
         pipeline = build.build_pipeline(self.spec, normalization, None, self.device)
+        module.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
         wrapped = self.fabric.setup_module(module)
         wrapped.eval()
 

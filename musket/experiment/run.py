@@ -15,7 +15,7 @@ import torch
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, TrainingError
-from musket.core.runtime import derive_seed, make_fabric, seed_torch
+from musket.core.runtime import derive_seed, make_fabric, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.data.sampling import PartSampler
@@ -229,6 +229,7 @@ def train_unit(context: FitContext, unit: Unit) -> None:
             return
     seed_torch(unit.seed, "init", unit.fold)
     module = build.build_model(spec, pretrained=newest is None)
+    module.to(memory_format=memory_format(context.fabric.device))  # type: ignore[call-overload]
     wrapped = context.fabric.setup_module(module)
     _apply_freezing(module, spec.freeze_encoder, spec.unfreeze_encoder)
     optimizer: torch.optim.Optimizer | None = None
