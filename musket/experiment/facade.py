@@ -168,11 +168,11 @@ class Experiment:
         Returns:
             records ``{fold, stage, best, lr}``; best is the maximum or minimum, as the metric's direction says.
         """
-        from musket.experiment.run import monitor_mode
+        from musket.experiment.run import primary_monitor
         from musket.metrics.catalogue import direction, find_column
 
         name = metric or self.spec.primary_metric
-        mode = monitor_mode(self.spec) if name == self.spec.primary_metric else direction(name)
+        mode = primary_monitor(self.spec).mode if name == self.spec.primary_metric else direction(name)
         best = min if mode == "min" else max
         found = []
         for fold, stage in itertools.product(range(self._fold_count()), range(len(self.spec.stages))):
@@ -188,9 +188,9 @@ class Experiment:
         return found
 
     def _fold_count(self) -> int:
-        from musket.artifacts.splits import stored_fold_count
-
-        return stored_fold_count(self.layout) or self.spec.folds_count
+        """Folds of the config, or more where the dataset brought its own: then those that were trained."""
+        trained = [int(path.name.split("-")[1].split(".")[0]) for path in self.layout.all_weights()]
+        return max([self.spec.folds_count, *(fold + 1 for fold in trained)])
 
     def createNet(self) -> Any:
         """The network as a torch module giving logits, freshly drawn or with pretrained encoder weights."""

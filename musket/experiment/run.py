@@ -24,10 +24,10 @@ from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
 from musket.experiment.plan import units
 from musket.metrics.build import build_metrics
-from musket.metrics.catalogue import direction
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import Clipping
+from musket.training.monitor import Monitor
 from musket.training.stage import Progress, StagePlan, read_progress, train_stage
 
 if TYPE_CHECKING:
@@ -73,22 +73,13 @@ class FitContext:
     picture: Callable[[Path, tuple[Any, Any, Any]], None]
 
     @property
-    def monitor(self) -> str:
-        return self.spec.primary_metric
-
-    @property
-    def mode(self) -> str:
-        return monitor_mode(self.spec)
+    def monitor(self) -> Monitor:
+        return primary_monitor(self.spec)
 
 
-def monitor_mode(spec: ExperimentSpec) -> str:
-    """Direction of the primary metric: as the config says, else the built-in metric's own."""
-    if spec.primary_metric_mode != "auto":
-        return spec.primary_metric_mode
-    known = direction(spec.primary_metric)
-    if known is None:
-        raise TrainingError(f"primary_metric {spec.primary_metric}: say primary_metric_mode: max or min")
-    return known
+def primary_monitor(spec: ExperimentSpec) -> Monitor:
+    """The figure that decides which epoch is best. Raises TrainingError when its direction is unknown."""
+    return Monitor("primary_metric", spec.primary_metric, spec.primary_metric_mode)
 
 
 def run_record(spec: ExperimentSpec, data: PreparedData, fabric: Fabric) -> dict[str, Any]:
@@ -321,7 +312,6 @@ def _train_one_stage(
                 seed=unit.seed,
                 epochs=stage.epochs,
                 monitor=context.monitor,
-                mode=context.mode,
                 clipping=Clipping(spec.clipnorm, spec.clipvalue),
                 metadata=weights_metadata(spec, inputs),
             ),
@@ -419,7 +409,7 @@ def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -
         hooks.append(EveryBatchLog(layout.batch_metrics(unit.fold, number)))
     if context.spec.verbose:
         counts = (len(context.data.folds), len(context.spec.stages))
-        hooks.append(ProgressDisplay(context.console, context.monitor, context.mode, *counts))
+        hooks.append(ProgressDisplay(context.console, context.monitor, *counts))
     return hooks
 
 

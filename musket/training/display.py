@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from musket.training.monitor import Monitor
+
 # Where nobody sees a bar, a long epoch still says how far it is this often (seconds).
 _PLAIN_EVERY = 30.0
 
@@ -22,17 +24,16 @@ class ProgressDisplay(Hook):
 
     Args:
         console: where to draw; not a terminal means plain lines.
-        monitor, mode: the logged name that decides the best epoch; its best value gets a star.
+        monitor: the figure that decides the best epoch; its best value gets a star.
         folds, stages: how many there are, for the captions.
     """
 
-    def __init__(self, console: Console, monitor: str, mode: str, folds: int, stages: int):
+    def __init__(self, console: Console, monitor: Monitor, folds: int, stages: int):
         self.console = console
         self.monitor = monitor
-        self.mode = mode
         self.folds = folds
         self.stages = stages
-        self.best: float | None = None
+        self.best = monitor.worst
         self._bar: Progress | None = None
         self._task: Any = None
         self._epoch_began = 0.0
@@ -84,13 +85,10 @@ class ProgressDisplay(Hook):
 
     def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
         now = time.monotonic()
-        value = row.get(self.monitor)
-        star = ""
-        if value is not None and (
-            self.best is None or (value > self.best if self.mode == "max" else value < self.best)
-        ):
+        value, star = self.monitor.read(row), ""
+        if self.monitor.better(value, self.best):
             self.best, star = value, " *"
-        names = [name for name in ("loss", "val_loss", self.monitor) if name in row]
+        names = [name for name in ("loss", "val_loss", self.monitor.name) if name in row]
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in dict.fromkeys(names))
         seconds = now - self._epoch_began
         left = (run.epochs - run.epoch - 1) * (now - self._stage_began) / (run.epoch + 1 - (self._first_epoch or 0))

@@ -50,6 +50,7 @@ class Run:
 class Hook:
     """Base of hooks: does nothing. States hold plain numbers, texts, lists, dicts and tensors only.
 
+    When a stage is resumed, :meth:`load_state_dict` comes before :meth:`on_stage_start`.
     ``row`` in :meth:`on_epoch_end` is the row of the epoch as it will be logged; a hook may add to it.
     """
 

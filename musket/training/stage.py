@@ -10,12 +10,11 @@ import torch
 
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
-from musket.core.errors import TrainingError
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
-from musket.metrics.catalogue import find_column
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
+from musket.training.monitor import Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +35,7 @@ class StagePlan:
     Attributes:
         seed: with fold, stage and epoch it decides every random number of training.
         epochs: how many epochs the stage has in all, those of an earlier run included.
-        monitor, mode: logged name whose best epoch is kept, and its direction ("max" or "min").
+        monitor: the logged figure whose best epoch is kept.
         metadata: goes into the weights file (architecture, classes, normalisation ...).
     """
 
@@ -45,8 +44,7 @@ class StagePlan:
     stage: int
     seed: int
     epochs: int
-    monitor: str
-    mode: str
+    monitor: Monitor
     clipping: Clipping = Clipping()
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -68,13 +66,11 @@ class Progress:
         return self.stopped is not None or self.epochs_done >= epochs
 
 
-def better(value: float, best: float | None, mode: str) -> bool:
-    """Strictly better; anything beats nothing, and any number beats nan."""
-    if best is None:
-        return True
-    if math.isnan(value) or math.isnan(best):
-        return math.isnan(best) and not math.isnan(value)
-    return value > best if mode == "max" else value < best
+def improves(monitor: Monitor, value: float, best: float | None) -> bool:
+    """Whether this epoch is the best so far; anything beats nothing, and any number beats nan."""
+    if best is None or math.isnan(best):
+        return best is None or not math.isnan(value)
+    return monitor.better(value, best)
 
 
 def read_progress(state: dict[str, Any]) -> Progress:
@@ -118,15 +114,15 @@ def train_stage(
     layout, fold, stage = plan.layout, plan.fold, plan.stage
     records_path = layout.metrics(fold, stage)
     progress = Progress()
+    if state is not None:
+        progress = read_progress(state)
+        module.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        hooks.load_state_dict(state["hooks"])
+        records.write_rows(records_path, progress.rows)
+    run.step = progress.step
     hooks.on_stage_start(run)
     try:
-        if state is not None:  # after the hooks' start, which may set a start rate
-            progress = read_progress(state)
-            module.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            hooks.load_state_dict(state["hooks"])
-            records.write_rows(records_path, progress.rows)
-        run.step = progress.step
         for epoch in range(progress.epochs_done, plan.epochs):
             if progress.stopped is not None:
                 break
@@ -141,14 +137,10 @@ def train_stage(
             row["lr"] = run.lr
             row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
             hooks.on_epoch_end(run, row)
-            column = find_column(plan.monitor, row)
-            if column is None:
-                raise TrainingError(
-                    f"primary_metric {plan.monitor} is not logged; logged are: {', '.join(sorted(row.keys() - {'epoch'}))}"
-                )
-            if better(row[column], progress.best, plan.mode):
-                progress.best = row[column]
-                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, column: progress.best}
+            value = plan.monitor.read(row)
+            if improves(plan.monitor, value, progress.best):
+                progress.best = value
+                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, plan.monitor.name: value}
                 checkpoint.save_weights(layout.weights(fold, stage), module.state_dict(), metadata)
             progress.rows.append(row)
             progress.step = run.step
