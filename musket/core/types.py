@@ -58,6 +58,14 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """What an experiment sets apart: the holdout cut, if any, and the folds of the rest."""
+
+    holdout: Split | None
+    folds: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
 class Unit:
     """The smallest piece of work that can be trained or resumed on its own: all stages of one fold."""
 

@@ -38,8 +38,10 @@ KNOBS = frozenset(field.name for field in fields(QueueSettings))
 class _Forwarding(ModuleType):
     """A module whose knobs are the attributes of :data:`QUEUE`."""
 
-    def __getattribute__(self, name: str) -> Any:
-        return getattr(QUEUE, name) if name in KNOBS else super().__getattribute__(name)
+    def __getattr__(self, name: str) -> Any:
+        if name in KNOBS:
+            return getattr(QUEUE, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in KNOBS:

@@ -1,0 +1,153 @@
+"""Images and masks from files.
+
+One rule for every format: pictures come as red, green, blue in the integer depth of the file; grey is tripled, alpha is
+dropped, palettes and CMYK become colours, the orientation of the camera (EXIF) is applied, animations and multi-page
+files give their first picture, colour profiles are not applied. Bands beyond colour (satellite TIFF) are all kept.
+
+What a file holds is read at once and decoded from memory: OpenCV's file reader fills the missing part of a truncated
+JPEG with grey and says nothing, its memory reader refuses it. Damage inside the pixel data of a JPEG or an uncompressed
+format cannot be seen by any decoder.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from musket.core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FilePath = str | Path
+
+#: File names the image readers know, lower case, with the dot.
+IMAGE_EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".jp2"}
+)
+
+_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BY_PILLOW = (b"GIF8", b"RIFF", b"BM")  # GIF, WebP, BMP: releases of OpenCV differ in what they make of them
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+def read_image(path: FilePath) -> np.ndarray:
+    """A picture as an array.
+
+    Returns:
+        H x W x 3 of the file's depth: uint8 (0..255) or uint16 (0..65535). TIFF files with bands that are neither
+        colour nor alpha: H x W x bands as stored, any integer type.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, damaged, of an unknown format, or holds no integers.
+    """
+    data = _load(path)
+    image = _bands(data, path) if data.startswith(_TIFF) else None
+    if image is None:
+        image = _decode(data, _RGB)
+    if image is None:
+        image = np.array(_slow(data, path).convert("RGB"))
+    return image
+
+
+def read_mask(path: FilePath) -> np.ndarray:
+    """A binary mask, H x W x 1, bool: channels (without alpha) are summed; above half of the maximum is object.
+
+    Raises:
+        DataError: as for :func:`read_image`.
+    """
+    stored = read_stored(path)
+    if stored.ndim == 3:
+        stored = stored.sum(axis=2, dtype=np.uint32)
+    peak = stored.max().item()
+    return (stored > (peak // 2 if isinstance(peak, int) else peak / 2))[..., None]
+
+
+def read_stored(path: FilePath) -> np.ndarray:
+    """Pixels as the file holds them, for masks and label maps: H x W when grey, else H x W x 3.
+
+    Raises:
+        DataError: as for :func:`read_image`.
+    """
+    data = _load(path)
+    image = _decode(data, _AS_STORED)
+    if image is None:
+        picture = _slow(data, path)
+        image = np.array(picture if picture.mode in ("L", "I;16") else picture.convert("RGB"))
+    return image
+
+
+def _load(path: FilePath) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise DataError("no such file; put it back, or take it out of the dataset", path=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be opened: {error.strerror or error}", path=path) from error
+    if not data:
+        raise DataError("the file is empty (0 bytes); copy it again, or take it out of the dataset", path=path)
+    return data
+
+
+def _decode(data: bytes, flags: int) -> np.ndarray | None:
+    """The picture, or None where OpenCV gives up or would print about a truncated PNG before giving up."""
+    if data.startswith(_BY_PILLOW) or (data.startswith(_PNG) and data.rfind(_PNG_END) < 0):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _bands(data: bytes, path: FilePath) -> np.ndarray | None:
+    """All bands of a TIFF, H x W x bands; None for grey, RGB or CMYK (5) of up to 16 bits, which OpenCV reads."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            colours = page.samplesperpixel - sum(kind in (1, 2) for kind in page.extrasamples)
+            if (colours in (1, 3) or page.photometric == 5) and page.bitspersample <= 16 and page.sampleformat == 1:
+                return None
+            bands = page.asarray()
+            planes_first = page.axes.startswith("S")
+    except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError, TypeError) as error:
+        raise DataError(
+            f"this TIFF cannot be read ({error}); convert it to PNG or an uncompressed TIFF", path=path
+        ) from error
+    if bands.dtype.kind not in "ui" or bands.ndim not in (2, 3):
+        raise DataError(
+            f"this TIFF holds {bands.ndim}-dimensional {bands.dtype} data; images are rows x columns (x bands) of "
+            "whole numbers: scale it to 8 or 16 bits, or read it in a dataset of your own",
+            path=path,
+        )
+    if bands.ndim == 2:
+        return np.repeat(bands[..., None], 3, axis=2)
+    return np.ascontiguousarray(np.moveaxis(bands, 0, -1)) if planes_first else bands
+
+
+def _slow(data: bytes, path: FilePath) -> Image:
+    """The picture by Pillow, turned upright, or the reason why a file cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except Image.UnidentifiedImageError:
+        reason = "not an image, or of an unknown format"
+    except Image.DecompressionBombError as error:
+        reason = str(error)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        reason = f"truncated or damaged ({error})"
+    raise DataError(f"{reason}; copy it again, convert it to PNG, or take it out of the dataset", path=path)

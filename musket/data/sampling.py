@@ -1,0 +1,118 @@
+"""Which samples of a fold's part an epoch sees, and in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from musket.core.errors import DataError, MusketError
+from musket.core.runtime import generator
+from musket.data.views import is_positive
+
+PART_SEED = 23232
+"""Seed of the order inside a part, that of the former framework."""
+
+Negatives = str | float | None
+
+
+class Positivity:
+    """``isPositive`` of a dataset, asked at most once per sample: it may have to read a mask.
+
+    Raises:
+        DataError: (when called) the dataset does not say, or its code fails; names the position and the cause.
+    """
+
+    def __init__(self, dataset: Any):
+        self._dataset = dataset
+        self._known = np.full(len(dataset), -1, dtype=np.int8)
+
+    def __call__(self, index: int) -> bool:
+        if self._known[index] < 0:
+            try:
+                self._known[index] = is_positive(self._dataset, index)
+            except MusketError:
+                raise
+            except Exception as error:
+                raise DataError(
+                    f"isPositive({index}) of {type(self._dataset).__name__} failed: {type(error).__name__}: {error}"
+                ) from error
+        return bool(self._known[index])
+
+
+def part_order(
+    positions: Iterable[int], negatives: Negatives = "real", positive: Callable[[int], bool] | None = None
+) -> list[int]:
+    """Samples of a part in the order of its first epoch.
+
+    Args:
+        positions: samples of the part.
+        negatives: ``real``, ``all`` or None = every sample; ``none`` = positive ones only; a number n = at most
+            ``round(n * positives)`` negatives beside all positives.
+        positive: tells whether a sample shows an object; called only for ``none`` and numbers.
+
+    Raises:
+        DataError: an unknown word, a negative number, or no positive sample where they are asked for.
+    """
+    shuffled = random.Random(PART_SEED).shuffle
+    part = [int(position) for position in positions]
+    if negatives is not None and not (isinstance(negatives, str) and negatives.lower() in ("real", "all")):
+        share = _share(negatives)
+        if positive is None:
+            raise DataError(f"negatives: {negatives} needs a dataset with a method isPositive(index)")
+        flags = [positive(position) for position in part]
+        positives = [position for position, flag in zip(part, flags, strict=True) if flag]
+        others = [position for position, flag in zip(part, flags, strict=True) if not flag]
+        if part and not positives:
+            raise DataError(
+                f"negatives: {negatives} keeps positive samples, but isPositive is false for all {len(part)} of this "
+                "part; check the masks, or use negatives: real"
+            )
+        if share is None:
+            part = positives
+        else:
+            shuffled(others)
+            part = positives + others[: round(len(positives) * share)]
+    shuffled(part)
+    return part
+
+
+def epoch_order(part: Sequence[int], seed: int, epoch: int) -> list[int]:
+    """The samples of a part in the order of an epoch: as they are in epoch 0, drawn anew from (seed, epoch) later."""
+    if epoch == 0:
+        return list(part)
+    order = np.array(part, dtype=np.int64)
+    generator(seed, "order", epoch).shuffle(order)
+    return order.tolist()
+
+
+class PartSampler:
+    """A fold's part of one stage: chosen once (see :func:`part_order`), reordered every epoch (:func:`epoch_order`)."""
+
+    def __init__(
+        self, positions: Iterable[int], negatives: Negatives = "real", positive: Callable[[int], bool] | None = None
+    ):
+        self.part = part_order(positions, negatives, positive)
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def order(self, epoch: int, seed: int) -> list[int]:
+        return epoch_order(self.part, seed, epoch)
+
+
+def _share(negatives: str | float) -> float | None:
+    """Negatives per positive; None for the word ``none``."""
+    if isinstance(negatives, str) and negatives.lower() == "none":
+        return None
+    try:
+        share = float(negatives)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"negatives: {negatives!r} is not known; use none, real, all, or a number per positive"
+        ) from None
+    if not 0 <= share < float("inf"):
+        raise DataError(f"negatives: {negatives!r}; the number of negatives per positive cannot be that")
+    return share

@@ -1,0 +1,1 @@
+"""Import paths of the former framework; everything here comes from ``musket``."""

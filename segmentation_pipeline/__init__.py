@@ -1,0 +1,1 @@
+"""Import paths of the former segmentation package; everything here comes from ``musket``."""

@@ -1,0 +1,1 @@
+"""Datasets and run-length codec under their former import paths."""
