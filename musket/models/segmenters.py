@@ -1,0 +1,345 @@
+"""Segmentation networks: any architecture on any encoder, for images of any size and number of channels."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from musket.core.errors import ModelError
+from musket.core.registry import RegistryError
+from musket.models import encoders, weights
+from musket.models.catalogue import (
+    ARCHITECTURES,
+    SMP_ENCODERS,
+    STAND_INS,
+    VOC_ENCODERS,
+    check_voc,
+    library_name,
+    read_options,
+    resolve_encoder,
+    smp_weights,
+)
+from musket.models.channels import adapt_values
+
+INCEPTION_SIDE = 75
+"""Inception nets lose a border in every unpadded convolution; below this side nothing is left (Keras names the same)."""
+
+PAN_SIDE = 8
+"""PAN halves the encoder's last features three times."""
+
+
+class Segmenter(nn.Module):
+    """A network giving logits, and what others must know of it.
+
+    Attributes:
+        mean: per input channel, of images scaled to 0..1: what the encoder was trained on.
+        std: likewise.
+        input_range: the range ``mean`` and ``std`` refer to.
+        encoder_frozen: set by :mod:`musket.models.freeze`; normalisations of a frozen encoder never leave evaluation
+            mode, whatever :meth:`train` is asked for.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self.input_range = (0.0, 1.0)
+        self.encoder_frozen = False
+
+    def encoder_modules(self) -> list[nn.Module]:
+        """The pretrained parts, which freezing holds still."""
+        return [self.encoder]
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        for module in self.encoder_modules():
+            yield from module.parameters()
+
+    def train(self, mode: bool = True) -> Segmenter:
+        super().train(mode)
+        if self.encoder_frozen:
+            for part in self.encoder_modules():
+                for module in part.modules():
+                    if getattr(module, "running_mean", None) is not None:
+                        module.eval()
+        return self
+
+
+class EncoderDecoder(Segmenter):
+    """Encoder, decoder and head of a library network, for inputs of any size.
+
+    Inputs whose sides are no whole strides are padded at the right and the bottom by repeating the last column and row,
+    and the logits cropped back; other inputs cost nothing extra. State keys are those of the library: ``encoder.``,
+    ``decoder.`` and ``segmentation_head.``.
+
+    Args:
+        network: an smp network.
+        stride: sides of the input must be multiples of it.
+        smallest: smallest side the network can take.
+        mend: bring features to the sizes the decoder expects; for encoders that do not halve evenly.
+    """
+
+    def __init__(
+        self, network: Any, mean: Sequence[float], std: Sequence[float], stride: int, smallest: int, *, mend: bool
+    ):
+        super().__init__(mean, std)
+        self.encoder = network.encoder
+        self.decoder = network.decoder
+        self.segmentation_head = network.segmentation_head
+        self.stride = stride
+        self.smallest = smallest
+        self.mend = mend
+        tolerate_single_values(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map normalised images N x channels x H x W to logits N x classes x H x W."""
+        height, width = images.shape[-2:]
+        inputs = self._padded(images)
+        features = self.encoder(inputs)
+        if isinstance(features, tuple):  # a plain transformer: maps, and the tokens beside them
+            decoded = self.decoder(*features)
+        else:
+            decoded = self.decoder(self._mended(features, inputs) if self.mend else features)
+        logits = self.segmentation_head(decoded)
+        return logits if inputs is images else logits[..., :height, :width]
+
+    def _padded(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        smallest = self.smallest
+        if self.training and images.shape[0] == 1:  # one image must leave a normalisation more than one value
+            smallest = max(smallest, 2 * self.stride)
+        bottom = -max(height, smallest) // self.stride * -self.stride - height
+        right = -max(width, smallest) // self.stride * -self.stride - width
+        return functional.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+
+    def _mended(self, features: list[torch.Tensor], inputs: torch.Tensor) -> list[torch.Tensor]:
+        height, width = inputs.shape[-2:]
+        mended = []
+        for level, feature in enumerate(features):
+            shrink = min(2**level, self.encoder.output_stride)
+            size = (height // shrink, width // shrink)
+            if tuple(feature.shape[-2:]) != size:
+                feature = functional.interpolate(feature, size, mode="bilinear")
+            mended.append(feature)
+        return mended
+
+
+class OwnNetwork(Segmenter):
+    """A network of the user's own. Its part named ``encoder`` or ``backbone`` is what freezing holds still."""
+
+    def __init__(self, name: str, network: nn.Module, classes: int, mean: Sequence[float], std: Sequence[float]):
+        super().__init__(getattr(network, "mean", mean), getattr(network, "std", std))
+        self.name = name
+        self.network = network
+        self.classes = classes
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map normalised images N x channels x H x W to logits N x classes x H x W."""
+        logits = self.network(images)
+        wanted = (images.shape[0], self.classes, *images.shape[-2:])
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != wanted:
+            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise ModelError(
+                f"{self.name} returned {found} for images {tuple(images.shape)}; it must return logits {wanted}: "
+                "batch x classes x height x width of its input"
+            )
+        return logits
+
+    def encoder_modules(self) -> list[nn.Module]:
+        """The pretrained part; raises ModelError when the network has none by these names."""
+        for name in ("encoder", "backbone"):
+            part = getattr(self.network, name, None)
+            if isinstance(part, nn.Module):
+                return [part]
+        raise ModelError(
+            f"{self.name} has no part named encoder or backbone, so there is nothing to freeze or unfreeze"
+        )
+
+
+class LenientBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that falls back on its running statistics where a batch has a single value per channel.
+
+    That happens behind a global pooling (PSPNet, DeepLab, PAN, UPerNet) for a batch of one image, for instance the last
+    one of an epoch, where torch raises.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  torch's own name
+        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
+            mean, variance = self.running_mean, self.running_var
+            return functional.batch_norm(input, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(input)
+
+
+def tolerate_single_values(network: nn.Module) -> None:
+    """Turn every plain batch normalisation into the lenient kind; parameters, statistics and names stay."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d and module.track_running_stats:
+            module.__class__ = LenientBatchNorm2d
+
+
+def build_segmenter(
+    architecture: str,
+    *,
+    encoder: str | None,
+    encoder_weights: str | None = "imagenet",
+    in_channels: int = 3,
+    classes: int,
+    options: Mapping[str, Any] | None = None,
+    copy_weights: bool = False,
+    pretrained: bool = True,
+    shape: Sequence[int] | None = None,
+    activation: str | None = None,
+) -> Segmenter:
+    """Build a network that maps images to logits of the same size.
+
+    What is not loaded is drawn from torch's generator, so one seed gives one network.
+
+    Args:
+        architecture: a name of :data:`musket.models.catalogue.ARCHITECTURES`, built-in or the user's own.
+        encoder: its backbone, by any name :func:`musket.models.catalogue.resolve_encoder` knows; None only where an
+            architecture of the user's own needs none.
+        encoder_weights: ``imagenet`` (the library's default weights), another name of weights this encoder has,
+            ``pascal_voc`` for DeepLabV3, or None for random ones.
+        in_channels: channels of the images, at least 1. Weights trained on three are adapted by the rule of
+            :func:`musket.models.channels.adapt_kernel`.
+        classes: channels of the logits, at least 1.
+        options: options of the architecture.
+        copy_weights: channels beyond the third start as copies of the third, not as zeros.
+        pretrained: False builds the same network but loads nothing, for when trained weights follow.
+        shape: [height, width, channels] of the experiment; only handed to architectures of the user's own.
+        activation: name of the last activation; likewise. Networks give logits all the same.
+
+    Raises:
+        RegistryError: there is no such architecture.
+        ModelError: encoder or options do not fit it, or the weights cannot be had.
+    """
+    entry = ARCHITECTURES.get(architecture)
+    values, problems = read_options(entry.name, options or {})
+    if problems:
+        raise ModelError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+    given = {
+        "backbone": encoder,
+        "backbone_name": encoder,
+        "encoder_weights": encoder_weights if pretrained else None,
+        "in_channels": in_channels,
+        "classes": classes,
+        "shape": shape,
+        "input_shape": shape,
+        "activation": activation,
+    }
+    if library_name(entry.name) is None:
+        return _own_network(entry.name, entry.load(), given, values)
+    if encoder is None:
+        raise ModelError(f"{entry.name} needs a backbone, for instance backbone: resnet34")
+    if encoder.lower() in STAND_INS:
+        warnings.warn(STAND_INS[encoder.lower()], stacklevel=2)
+    name = resolve_encoder(encoder, entry.name, values)
+    return _library_network(entry.name, entry.load(), name, given, values, encoder_weights, copy_weights)
+
+
+def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> Segmenter:
+    parameters = inspect.signature(build).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    arguments = {key: value for key, value in given.items() if key in parameters or (takes_any and key in MODERN_NAMES)}
+    network = build(**arguments, **options)
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{name} must return a torch module giving logits; it returned {type(network).__name__}")
+    mean, std = ((0.0,) * 3, (1.0,) * 3)
+    if given["backbone"] is not None:
+        with contextlib.suppress(ModelError):
+            mean, std = encoders.normalization(resolve_encoder(given["backbone"]), given["encoder_weights"])
+    channels = given["in_channels"]
+    return OwnNetwork(name, network, given["classes"], adapt_values(mean, channels), adapt_values(std, channels))
+
+
+MODERN_NAMES = ("backbone", "encoder_weights", "in_channels", "classes", "shape", "activation")
+"""What an architecture with ``**parameters`` is handed; the old spellings only where they are named."""
+
+
+def _library_network(
+    architecture: str,
+    build: Any,
+    encoder: str,
+    given: Mapping[str, Any],
+    options: dict[str, Any],
+    encoder_weights: str | None,
+    copy_weights: bool,
+) -> Segmenter:
+    channels, classes = given["in_channels"], given["classes"]
+    pretrained = given["encoder_weights"] is not None
+    voc = encoder_weights == "pascal_voc"
+    if voc:
+        check_voc(encoder, architecture)
+        if encoder not in VOC_ENCODERS:
+            warnings.warn(
+                f"Pascal VOC weights of DeepLabV3 with {encoder} are not published any more: the encoder starts from "
+                f"ImageNet weights. With backbone {' or '.join(VOC_ENCODERS)} there are some",
+                stacklevel=3,
+            )
+            voc, encoder_weights = False, "imagenet"
+    tag: str | bool | None = None
+    if encoder_weights is not None and not voc:
+        if encoder in SMP_ENCODERS:
+            tag = smp_weights(encoder, encoder_weights)
+        else:
+            encoder, tag = encoders.timm_weights(encoder, encoder_weights), True
+            if pretrained:
+                encoders.warn_of_licence(encoder)
+    if encoder not in SMP_ENCODERS:
+        options["encoder_options"] = encoders.any_size(encoder) | (options.get("encoder_options") or {})
+
+    def construct(channels: int, tag: str | bool | None) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+            return build(encoder, tag, channels, classes, **options)
+
+    try:
+        if tag is None or not pretrained:
+            network = construct(channels, None)
+        else:
+            with weights.fetching(f"{encoder_weights} of {encoder}"):
+                network = construct(channels, tag if channels == 3 else None)
+                twin = None if channels == 3 else construct(3, tag)
+            if twin is not None:
+                weights.load_adapted(network, twin, channels, copy=copy_weights)
+        if voc and pretrained:
+            weights.load_voc(network, encoder, channels, classes, copy=copy_weights)
+    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
+        raise ModelError(f"{architecture} cannot be built with backbone {encoder}: {error}") from error
+    mean, std = encoders.normalization(encoder, encoder_weights)
+    return EncoderDecoder(
+        network,
+        adapt_values(mean, channels),
+        adapt_values(std, channels),
+        *_sides(architecture, encoder, network),
+        mend=encoder not in SMP_ENCODERS and architecture != "DPT",
+    )
+
+
+def _sides(architecture: str, encoder: str, network: Any) -> tuple[int, int]:
+    """Stride and smallest side of the inputs a library network can take as they are."""
+    stride = network.encoder.output_stride
+    if architecture == "DPT":  # its decoder halves the last of the maps it makes from the transformer's
+        stride = max(stride, 2 ** (len(network.encoder.out_channels) + 1))
+    if architecture == "PAN":
+        return stride, PAN_SIDE * stride
+    inception = encoder.startswith(("tu-inception_v", "tu-inception_resnet"))
+    return stride, INCEPTION_SIDE if inception else stride
+
+
+def trial(architecture: str, encoder: str, options: Mapping[str, Any]) -> str | None:
+    """Build a network without data ("meta" device) and run it once; what went wrong, as a sentence, or None."""
+    try:
+        with torch.device("meta"):
+            network = build_segmenter(architecture, encoder=encoder, encoder_weights=None, classes=2, options=options)
+            network(torch.empty(2, 3, 96, 160))
+    except (ModelError, ValueError, TypeError, RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        return f"{architecture} does not work with backbone {encoder}: {reason}"
+    return None

@@ -1,0 +1,133 @@
+"""Pretrained weights: fetching them without hanging where there is no network, and fitting them in.
+
+They come from the hubs the libraries use themselves: smp's and timm's from the Hugging Face hub, torchvision's from
+download.pytorch.org. Files fetched before are taken from the libraries' own caches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import torch
+from torch import nn
+from torchvision.models import get_weight
+
+from musket.core.errors import ModelError
+from musket.models.catalogue import VOC_ENCODERS
+from musket.models.channels import adapt_state
+
+CONNECT_SECONDS = 4.0
+"""How long to wait for a hub before it counts as out of reach."""
+
+VOC_CLASSES = 21
+"""Twenty kinds of things and the background."""
+
+
+VOC_PARTS = {"0": "decoder.aspp", "1": "decoder.conv", "2": "decoder.bn", "4": "segmentation_head.0"}
+"""torchvision's DeepLabHead, layer by layer, in smp's DeepLabV3."""
+
+
+def reachable(address: str) -> bool:
+    """Whether the host of a web address, or the proxy in front of it, answers within a few seconds."""
+    parts = urlsplit(address)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def fetching(what: str, address: str | None = None) -> Iterator[bool]:
+    """Turn the ways a download can fail into one ModelError, at once where the hub cannot be reached.
+
+    Without a network the client of the Hugging Face hub asks five times more for every file, printing each attempt.
+    Its own offline switch, on for the time of the block, leaves the files of its cache usable and ends the rest.
+
+    Args:
+        what: named in the error.
+        address: of the hub; None is the Hugging Face hub.
+
+    Yields:
+        whether the hub can be reached.
+
+    Raises:
+        ModelError: it could not be had; says what to set instead.
+    """
+    constants: Any = huggingface_hub.constants
+    host = urlsplit(address or constants.ENDPOINT).hostname
+    was_offline = constants.HF_HUB_OFFLINE
+    offline = was_offline or not reachable(address or constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = offline
+    try:
+        yield not offline
+    except OSError as error:
+        reason = f"{host} cannot be reached" if offline else f"{host}: {str(error).strip().partition(chr(10))[0]}"
+        raise ModelError(
+            f"the weights {what} could not be fetched ({reason}). Set encoder_weights: null to start from random ones, "
+            "or load a file of your own by initial_weights of a stage"
+        ) from error
+    finally:
+        constants.HF_HUB_OFFLINE = was_offline
+
+
+def voc_state(encoder: str) -> dict[str, torch.Tensor]:
+    """Weights of torchvision's DeepLabV3 for the 21 classes of Pascal VOC, under the names of smp's DeepLabV3.
+
+    The two have the same layers (ResNet, pyramid, 3 x 3 convolution, 1 x 1 head); torchvision's helper head is left out.
+
+    Args:
+        encoder: key of :data:`musket.models.catalogue.VOC_ENCODERS`.
+
+    Raises:
+        ModelError: they could not be fetched.
+    """
+    weights: Any = get_weight(f"{VOC_ENCODERS[encoder]}.COCO_WITH_VOC_LABELS_V1")
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(weights.url).path).name
+    with fetching(f"pascal_voc of DeepLabV3 with {encoder}", weights.url) as online:
+        if not online and not cached.exists():
+            raise ConnectionError(weights.url)
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
+    renamed = {}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        if part == "backbone":
+            renamed[f"encoder.{rest}"] = tensor
+        elif part == "classifier":
+            index, _, leaf = rest.partition(".")
+            renamed[f"{VOC_PARTS[index]}.{leaf}"] = tensor
+    return renamed
+
+
+def load_voc(network: nn.Module, encoder: str, in_channels: int, classes: int, *, copy: bool) -> None:
+    """Fill a DeepLabV3 with weights trained on Pascal VOC; the head keeps its random ones unless it has 21 classes.
+
+    Args:
+        copy: see :func:`musket.models.channels.adapt_kernel`.
+
+    Raises:
+        ModelError: they could not be fetched, or the decoder was given other widths than they have.
+    """
+    state = voc_state(encoder)
+    own = network.state_dict()
+    if classes != VOC_CLASSES:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("segmentation_head.")}
+    state = adapt_state(state, own, in_channels, copy=copy)
+    network.load_state_dict(own | state)
+
+
+def load_adapted(network: Any, pretrained: Any, in_channels: int, *, copy: bool) -> None:
+    """Fill the encoder of a network from that of its three-channel twin with pretrained weights."""
+    wanted = network.encoder.state_dict()
+    network.encoder.load_state_dict(adapt_state(pretrained.encoder.state_dict(), wanted, in_channels, copy=copy))
