@@ -4,7 +4,8 @@ Facts of a loss, all optional:
     truth: "same" (truth and prediction have one shape) or "index" (truth holds class numbers). A user's own loss has
         none and is handed whatever the data gives.
     on_logits: for some activations, the form of the loss that takes logits instead; numerically better, same value.
-    takes_logits: the loss is defined on logits only.
+    takes_logits: the loss is defined on logits only; ``on_probabilities`` is then a form for sigmoid outputs.
+    reduction: "sum" for a loss that sums over the batch instead of taking the mean.
     mode: "min", or "max" for a score that must be subtracted to be of use as a loss.
 """
 
@@ -49,6 +50,7 @@ def _fill() -> None:
         f"{entropy}:focal_loss",
         "Cross-entropy that looks away from easy pixels, SUMMED over the batch: needs a small lr.",
         on_logits={"sigmoid": f"{entropy}:focal_loss_on_logits"},
+        reduction="sum",
         **own,
     )
 
@@ -86,6 +88,7 @@ def _fill() -> None:
         f"{overlap}:lovasz_loss",
         "Lovasz hinge: a convex stand-in for 1 - IoU of each image, on logits.",
         takes_logits=True,
+        on_probabilities=f"{overlap}:lovasz_of_probabilities",
         **own,
     )
 
@@ -105,7 +108,7 @@ def _fill() -> None:
         aliases=("msle",),
         **own,
     )
-    add("l2_loss", f"{distance}:l2_loss", "SUM of (t - p)^2 over the batch.", **own)
+    add("l2_loss", f"{distance}:l2_loss", "SUM of (t - p)^2 over the batch.", reduction="sum", **own)
     add("logcosh", f"{distance}:logcosh", "Mean of log cosh(p - t): squared near 0, absolute far off.", **own)
     add("hinge", f"{distance}:hinge", "Mean of max(0, 1 - t p), truth taken as -1 and 1.", **own)
     add("squared_hinge", f"{distance}:squared_hinge", "Mean of max(0, 1 - t p)^2, truth taken as -1 and 1.", **own)

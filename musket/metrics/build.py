@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
 
 from musket.core.registry import Entry
-from musket.metrics.catalogue import METRICS
-from musket.metrics.metric import FunctionMetric, Metric, MetricSet
+from musket.metrics.catalogue import METRICS, direction
+from musket.metrics.metric import FunctionMetric, Metric
+from musket.metrics.tally import Tally
+
+__all__ = ["MetricSet", "build_metric", "direction"]
 
 
 def build_metric(name: str, *, evaluation: bool = False, activation: str | None = None) -> Metric:
     """The metric of a name.
 
     Args:
-        name: a built-in metric, any loss, or what the user registered: ``f(truth, prediction)`` returning the value of
-            a batch (see :class:`~musket.metrics.metric.FunctionMetric`), or a subclass of ``Metric``.
+        name: a built-in metric, any adopted loss, or what the user registered: ``f(truth, prediction)`` returning the
+            value of a batch (see :class:`~musket.metrics.metric.FunctionMetric`), or a subclass of ``Metric``.
         evaluation: the form for finished predictions: at 0.5 wherever that makes sense, IoU and Dice per class over
             all images. A user's own function sees 0/1 then, unless it has ``need_threshold = False``.
         activation: of the network's output, for the metrics that depend on it (accuracy).
@@ -40,6 +45,32 @@ def build_metric(name: str, *, evaluation: bool = False, activation: str | None 
     )
 
 
-def build_metrics(names: Iterable[str], *, evaluation: bool = False, activation: str | None = None) -> MetricSet:
-    """Several metrics that share their counts; see :func:`build_metric`."""
-    return MetricSet([build_metric(name, evaluation=evaluation, activation=activation) for name in names])
+class MetricSet:
+    """Several metrics, by name, that look at the same batches and share their counts; see :func:`build_metric`."""
+
+    def __init__(self, names: Iterable[str], *, evaluation: bool = False, activation: str | None = None):
+        self.metrics = [build_metric(name, evaluation=evaluation, activation=activation) for name in names]
+
+    def update(self, truth: Tensor, prediction: Tensor) -> None:
+        """Take a batch in; see :class:`~musket.metrics.tally.Tally` for the shapes."""
+        tally = Tally(truth, prediction)
+        for metric in self.metrics:
+            metric.add(tally)
+
+    def compute(self) -> dict[str, float]:
+        """Every figure by name; nan where nothing was shown."""
+        return {metric.name: metric.compute() for metric in self.metrics}
+
+    def reset(self) -> None:
+        """Forget everything shown."""
+        for metric in self.metrics:
+            metric.reset()
+
+    def state(self) -> list[Tensor]:
+        """The state of each metric, in order."""
+        return [metric.state() for metric in self.metrics]
+
+    def merge(self, states: Sequence[Tensor]) -> None:
+        """Add what another process gathered (its :meth:`state`)."""
+        for metric, state in zip(self.metrics, states, strict=True):
+            metric.merge(state)

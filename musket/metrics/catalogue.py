@@ -7,6 +7,9 @@ Facts of a metric, all optional:
     by_activation: for some activations of the network's output, another form.
     reduction: "mean" or "sum", what a loss does over the batch.
     same_shape: the function wants truth and prediction of one shape.
+    adopted: the entry is a loss.
+
+Every loss is a metric too. This room does not know the losses: whoever opens an experiment calls :func:`adopt`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,30 @@ from musket.core.registry import Registry
 METRICS = Registry("metric")
 
 Mode = Literal["min", "max"]
+
+
+def adopt(losses: Registry) -> None:
+    """Make every loss a metric, except where a metric has the name already. May be called again after new losses came.
+
+    As a metric a loss is never thresholded; one that sums over the batch is divided by the samples.
+    """
+    for loss in losses.entries():
+        if loss.name in METRICS and not METRICS.get(loss.name).facts.get("adopted"):
+            continue
+        on_logits = dict.fromkeys(("linear", "none"), loss.target) if loss.facts.get("takes_logits") else {}
+        METRICS.add(
+            loss.name,
+            loss.facts.get("on_probabilities", loss.target),
+            loss.summary,
+            aliases=tuple(losses.aliases(loss.name)),
+            replace=True,
+            adopted=True,
+            mode=loss.facts.get("mode", "min"),
+            reduction=loss.facts.get("reduction", "mean"),
+            same_shape=loss.facts.get("truth") == "same",
+            by_activation=on_logits,
+            need_threshold=False,
+        )
 
 
 def direction(name: str) -> Mode | None:
@@ -61,7 +88,7 @@ def _spellings(name: str) -> list[str]:
 
 
 def _fill() -> None:
-    counts, labels, losses = "musket.metrics.counts", "musket.metrics.labels", "musket.losses"
+    counts, labels = "musket.metrics.counts", "musket.metrics.labels"
     add = METRICS.add
 
     add("binary_accuracy", f"{counts}:BinaryAccuracy", "Share of values on the right side of 0.5.", mode="max")
@@ -121,51 +148,6 @@ def _fill() -> None:
         mode="max",
     )
     add("f1_loss", f"{counts}:F1Loss", "1 - macro_f1 from soft counts.", mode="min")
-
-    # Every loss is a metric too. A test holds this table to the catalogue of losses, which this room may not import.
-    entropy, overlap, distance = (f"{losses}.{module}" for module in ("crossentropy", "overlap", "distance"))
-    for module, name, aliases, summary in (
-        (entropy, "binary_crossentropy", ("log_loss",), "Cross-entropy of every value on its own."),
-        (entropy, "categorical_crossentropy", (), "Cross-entropy over exclusive classes."),
-        (overlap, "soft_dice_loss", (), "1 - soft Dice of each whole image."),
-        (overlap, "soft_jaccard_loss", (), "1 - soft IoU of each whole image."),
-        (overlap, "dice_loss", (), "1 - Dice over the classes of each pixel."),
-        (overlap, "jaccard_loss", (), "Smoothed Jaccard distance over the classes of each pixel, times 100."),
-        (overlap, "iou_loss", (), "Minus the soft overlap of each image."),
-        (distance, "mean_squared_error", ("mse",), "Mean of (t - p)^2."),
-        (distance, "mean_absolute_error", ("mae",), "Mean of |t - p|."),
-        (distance, "mean_absolute_percentage_error", ("mape",), "Mean of 100 |t - p| / |t|."),
-        (distance, "mean_squared_logarithmic_error", ("msle",), "Mean of (log(1 + t) - log(1 + p))^2."),
-        (distance, "logcosh", (), "Mean of log cosh(p - t)."),
-        (distance, "hinge", (), "Mean of max(0, 1 - t p), truth taken as -1 and 1."),
-        (distance, "squared_hinge", (), "Mean of max(0, 1 - t p)^2, truth taken as -1 and 1."),
-        (distance, "categorical_hinge", (), "Margin between the true class and the best other one."),
-        (distance, "poisson", (), "Mean of p - t log p."),
-        (distance, "kullback_leibler_divergence", ("kld",), "Sum over classes of t log(t / p)."),
-        (distance, "cosine_proximity", ("cosine",), "Minus the cosine between truth and prediction."),
-    ):
-        add(name, f"{module}:{name}", summary, aliases=aliases, mode="min", need_threshold=False, same_shape=True)
-    add(
-        "sparse_categorical_crossentropy",
-        f"{entropy}:sparse_categorical_crossentropy",
-        "Cross-entropy over exclusive classes, truth given as class numbers.",
-        mode="min",
-        need_threshold=False,
-    )
-    for module, name, summary in (
-        (entropy, "focal_loss", "Focal loss of a sample: sum over its values, mean over samples."),
-        (distance, "l2_loss", "Sum of (t - p)^2 of a sample, mean over samples."),
-    ):
-        add(name, f"{module}:{name}", summary, mode="min", need_threshold=False, same_shape=True, reduction="sum")
-    add(
-        "lovasz_loss",
-        f"{overlap}:lovasz_of_probabilities",
-        "Lovasz hinge of each image.",
-        mode="min",
-        need_threshold=False,
-        same_shape=True,
-        by_activation=dict.fromkeys(("linear", "none"), f"{overlap}:lovasz_loss"),
-    )
 
 
 _fill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -115,34 +115,3 @@ class FunctionMetric(Metric):
         value = torch.as_tensor(found if isinstance(found, Tensor) else float(found), device=prediction.device)
         value = accumulator(value if value.ndim == 0 else value.float().mean()).reshape(1)
         return value if self.reduction == "sum" else value * tally.samples
-
-
-class MetricSet:
-    """Several metrics that look at the same batches and share their counts."""
-
-    def __init__(self, metrics: Sequence[Metric]):
-        self.metrics = list(metrics)
-
-    def update(self, truth: Tensor, prediction: Tensor) -> None:
-        """Take a batch in; see :class:`~musket.metrics.tally.Tally` for the shapes."""
-        tally = Tally(truth, prediction)
-        for metric in self.metrics:
-            metric.add(tally)
-
-    def compute(self) -> dict[str, float]:
-        """Every figure by name; nan where nothing was shown."""
-        return {metric.name: metric.compute() for metric in self.metrics}
-
-    def reset(self) -> None:
-        """Forget everything shown."""
-        for metric in self.metrics:
-            metric.reset()
-
-    def state(self) -> list[Tensor]:
-        """The state of each metric, in order."""
-        return [metric.state() for metric in self.metrics]
-
-    def merge(self, states: Sequence[Tensor]) -> None:
-        """Add what another process gathered (its :meth:`state`)."""
-        for metric, state in zip(self.metrics, states, strict=True):
-            metric.merge(state)

@@ -1,0 +1,51 @@
+"""From the name of an optimizer to the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from musket.core.errors import TrainingError
+from musket.optim.catalogue import OPTIMIZERS
+
+
+def build_optimizer(
+    name: str,
+    parameters: Iterable[torch.nn.Parameter],
+    lr: float | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    fused: bool | None = None,
+) -> torch.optim.Optimizer:
+    """An optimizer over the parameters.
+
+    Defaults are those of Keras 2 for the names it had (epsilon 1e-7; SGD without momentum at 0.01), torch's for the
+    others. Epsilon is added where torch adds it, after the bias correction.
+
+    Args:
+        lr: learning rate; None takes the default of the optimizer.
+        options: further options of the torch class (``weight_decay``, ``momentum``, ``betas`` ...).
+        fused: one kernel for all weights, for the optimizers that have it. None: on CUDA yes, elsewhere torch's plain
+            loop, whose numbers depend on nothing. Not to be combined with gradient clipping under fp16.
+
+    Raises:
+        RegistryError: no such optimizer; names the nearest.
+        TrainingError: nothing to train, or an option or its value is refused.
+    """
+    entry = OPTIMIZERS.get(name)
+    parameters = list(parameters)
+    if not parameters:
+        raise TrainingError(f"{entry.name} has nothing to train: the network has no weights")
+    if fused is None:
+        fused = parameters[0].device.type == "cuda"
+    given = {**entry.facts.get("defaults", {}), **(options or {})}
+    if lr is not None:
+        given["lr"] = lr
+    if fused and entry.facts.get("fused"):
+        given["fused"] = True
+    try:
+        return entry.load()(parameters, **given)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"optimizer {entry.name} with {given}: {error}") from error

@@ -1,0 +1,54 @@
+"""Learning-rate schedules of torch: built from plain options, their state as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from musket.core.errors import TrainingError
+from musket.optim.catalogue import SCHEDULES
+
+# What changes while a schedule runs. Everything else comes from the config, which may have been edited since.
+_PROGRESS = ("last_epoch", "_step_count", "_last_lr", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter")
+
+
+def build_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) -> LRScheduler:
+    """A torch schedule. Building it sets the optimizer to the schedule's first rate.
+
+    Args:
+        options: of the torch class. ``schedulers`` (of SequentialLR and ChainedScheduler) is a list of one-key maps,
+            name to options, in the form a config has them.
+
+    Raises:
+        RegistryError: no such schedule; names the nearest.
+        TrainingError: an option or its value is refused.
+    """
+    entry = SCHEDULES.get(name)
+    given = dict(options)
+    if "schedulers" in given:
+        given["schedulers"] = [
+            build_schedule(inner, optimizer, inner_options or {})
+            for part in given["schedulers"]
+            for inner, inner_options in part.items()
+        ]
+    try:
+        return entry.load()(optimizer=optimizer, **given)
+    except (TypeError, ValueError, KeyError) as error:
+        raise TrainingError(f"{entry.name} with {dict(options)}: {error}") from error
+
+
+def schedule_state(schedule: LRScheduler) -> dict[str, Any]:
+    """How far a schedule has run: numbers and lists only."""
+    state = {key: value for key, value in vars(schedule).items() if key in _PROGRESS}
+    inner = getattr(schedule, "_schedulers", None)
+    return state if inner is None else {**state, "schedulers": [schedule_state(part) for part in inner]}
+
+
+def restore_schedule(schedule: LRScheduler, state: Mapping[str, Any]) -> None:
+    """Take up a state from :func:`schedule_state`. Leaves the optimizer alone."""
+    vars(schedule).update({key: value for key, value in state.items() if key != "schedulers"})
+    for part, inner in zip(getattr(schedule, "_schedulers", ()), state.get("schedulers", ()), strict=True):
+        restore_schedule(part, inner)
