@@ -125,8 +125,19 @@ def override(root: Map, assignments: Iterable[str]) -> tuple[Map, list[Problem]]
     return root, problems
 
 
-def to_yaml(data: Any, *, dialect: str | None = None) -> str:
-    """Plain data as YAML that :func:`parse` reads back unchanged, with the dialect line on top when one is given."""
+def to_yaml(data: Any, *, dialect: str | None = None, flow: bool = False) -> str:
+    """Plain data as YAML that :func:`parse` reads back unchanged.
+
+    Args:
+        data: dicts, lists, text, numbers, true, false, null.
+        dialect: kind of experiment for the first line, if one is wanted.
+        flow: all on one line, without line end.
+    """
+    if flow:
+        text = yaml.dump(
+            data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**9
+        )
+        return text.removesuffix("\n...\n").rstrip("\n")
     header = f"#%Musket {dialect} 1.0\n" if dialect else ""
     return header + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
@@ -165,6 +176,10 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _dumped(data: Any, **style: Any) -> str:
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

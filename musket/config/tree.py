@@ -98,12 +98,24 @@ def place_of(root: Node, loc: Sequence[str | int], *, key: bool = False) -> Plac
             entry = node.entries[str(step)]
             node = entry.value
             place = node.place if isinstance(node, Scalar) and not key else entry.place
-        elif isinstance(node, Items) and isinstance(step, int) and 0 <= step < len(node.items):
-            node = node.items[step]
+        elif isinstance(node, Items) and (item := _item(node, step)) is not None:
+            node = item
             place = node.place
         else:
             break
     return place
+
+
+def _item(node: Items, step: str | int) -> Node | None:
+    """An item by position, or, in a list of names and one-entry maps, the value under a name."""
+    if isinstance(step, int):
+        return node.items[step] if 0 <= step < len(node.items) else None
+    for item in node.items:
+        if isinstance(item, Map) and step in item.entries:
+            return item.entries[step].value
+        if isinstance(item, Scalar) and item.value == step:
+            return item
+    return None
 
 
 def dotted(loc: Iterable[str | int]) -> str:

@@ -1,0 +1,382 @@
+"""From a file to a frozen spec, or to one error that lists everything wrong with it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from musket.config import legacy, meaning
+from musket.config.bind import bind, options_of
+from musket.config.meaning import Finding, Vocabulary
+from musket.config.read import Document, override, parse, read
+from musket.config.schema import (
+    AVAILABLE_DIALECTS,
+    DIALECT_ALIASES,
+    DIALECTS,
+    NOT_YET,
+    Declared,
+    ExperimentSpec,
+    ImageSpec,
+    SegmentationSpec,
+    StageSpec,
+)
+from musket.config.tree import (
+    Entry,
+    Items,
+    Loc,
+    Map,
+    Node,
+    Place,
+    describe,
+    dotted,
+    merge_common,
+    place_of,
+    plain,
+    tree,
+)
+from musket.core.errors import ConfigError, ConfigWarning, Problem
+from musket.core.registry import nearest
+
+Overrides = Mapping[str, Any] | Iterable[str]
+
+
+def load(
+    path: str | Path,
+    *,
+    dialect: str | None = None,
+    vocabulary: Vocabulary,
+    overrides: Overrides | None = None,
+    common: str | Path | None = None,
+) -> ExperimentSpec:
+    """Read and check an experiment.
+
+    Args:
+        path: the YAML file.
+        dialect: kind of experiment when the first line of the file names none. Default: told by the keys.
+        vocabulary: every name that may be used.
+        overrides: ``key=value`` texts, or values by key, that replace what the file says.
+        common: file of defaults for all experiments of a project.
+
+    Returns:
+        the spec, with canonical names and options bound to what takes them. Old keys without meaning are in its
+        ``notices``; each is also issued as a ConfigWarning.
+
+    Raises:
+        ConfigError: everything wrong with the file, at once, in its order.
+    """
+    document = read(path)
+    defaults = None if common is None else read(common, origin=Path(common).name)
+    return check(document, dialect=dialect, vocabulary=vocabulary, overrides=overrides, common=defaults)
+
+
+def check_text(
+    text: str | bytes,
+    *,
+    vocabulary: Vocabulary,
+    source: str = "<text>",
+    dialect: str | None = None,
+    overrides: Overrides | None = None,
+    common: str | None = None,
+) -> ExperimentSpec:
+    """:func:`load` for text in place of files."""
+    defaults = None if common is None else parse(common, "common.yaml", origin="common.yaml")
+    document = parse(text, source)
+    return check(document, dialect=dialect, vocabulary=vocabulary, overrides=overrides, common=defaults)
+
+
+def check(
+    document: Document,
+    *,
+    dialect: str | None = None,
+    vocabulary: Vocabulary,
+    overrides: Overrides | None = None,
+    common: Document | None = None,
+) -> ExperimentSpec:
+    """:func:`load` for documents that were read already."""
+    root = document.root if common is None else merge_common(document.root, common.root)
+    root, problems = _overridden(root, overrides or ())
+    name = _dialect(document, dialect, root)
+    model = DIALECTS[name]
+    root, notices, found = legacy.upgrade(root, name)
+    problems += found
+    options, findings = _own_keys(root, model, vocabulary)
+    spec, absent, found_types = _validated(model, root)
+    findings += found_types
+    spec, found_meaning, remarks = _meaning(spec, options, absent, vocabulary)
+    findings += found_meaning
+    problems += [_problem(root, finding) for finding in findings]
+    if problems:
+        raise ConfigError(document.source, problems)
+    notices += [_problem(root, remark) for remark in remarks]
+    for notice in notices:
+        warnings.warn(ConfigWarning(f"{document.source}: {notice.where} {notice.key}: {notice.message}"), stacklevel=3)
+    if options:
+        spec = spec.model_copy(update={"architecture_options": options})
+    spec._source = Path(document.source)
+    spec._notices = tuple(notices)
+    spec._places = MappingProxyType(dict(_places(root, ())))
+    return spec
+
+
+def unavailable(spec: ExperimentSpec) -> list[Problem]:
+    """What the spec asks for that is not built yet; see ``schema.NOT_YET``. Keys at their defaults ask for nothing."""
+    if spec.dialect not in AVAILABLE_DIALECTS:
+        return [Problem(0, 0, "", f"not available yet: {spec.dialect} experiments")]
+    asked = [(key, words) for key, words in NOT_YET.items() if _asked(spec, key)]
+    forms = {"dataset": spec.dataset, "extra_train_data": spec.extra_train_data}
+    forms |= {f"datasets.{name}": form for name, form in spec.datasets.items()}
+    asked += [(key, "datasets described by their files") for key, form in forms.items() if isinstance(form, Declared)]
+    problems = []
+    for key, words in asked:
+        place = spec.place(key)
+        problems.append(Problem(place.line, place.column, key, f"not available yet: {key} ({words})", place.origin))
+    return problems
+
+
+def refuse_unavailable(spec: ExperimentSpec) -> None:
+    """Raise ConfigError naming everything in the spec that is not built yet."""
+    problems = unavailable(spec)
+    if problems:
+        raise ConfigError(spec.source, problems)
+
+
+def _asked(spec: ExperimentSpec, key: str) -> bool:
+    root, _, inner = key.partition(".")
+    if root not in type(spec).model_fields:
+        return False
+    value = getattr(spec, root)
+    default = type(spec).model_fields[root].get_default(call_default_factory=True)
+    if value == default or (not default and value in (None, False, (), {})):
+        return False
+    if not inner:
+        return True
+    if isinstance(value, tuple):
+        return inner in {part.name for part in value}
+    return bool(getattr(value, inner, None))
+
+
+# ------------------------------------------------------------------------------------------------------------ steps
+
+
+def _overridden(root: Map, overrides: Overrides) -> tuple[Map, list[Problem]]:
+    if not isinstance(overrides, Mapping):
+        return override(root, overrides)
+    for key, value in overrides.items():
+        root = root.having(key, tree(value, Place(origin="argument")))
+    return root, []
+
+
+def _dialect(document: Document, called: str | None, root: Map) -> str:
+    """The dialect of the first line, else of the caller, else the one whose keys are there."""
+    named = document.dialect if document.dialect is not None else called
+    if named is None:
+        return _told_by_keys(root)
+    known = {name.lower(): name for name in DIALECTS} | DIALECT_ALIASES
+    if named.lower() in known:
+        return known[named.lower()]
+    line = document.dialect_line if document.dialect is not None else 0
+    near = nearest(named, [*DIALECTS, "MMDetection", "GradientBoosting"])
+    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(DIALECTS)}"
+    message = (
+        f"no such kind of experiment {describe(named)}; {hint}" if named else f"name the kind: {', '.join(DIALECTS)}"
+    )
+    raise ConfigError(document.source, [Problem(line, 1 if line else 0, "#%Musket", message)])
+
+
+def _told_by_keys(root: Map) -> str:
+    """Keys that only one kind has decide; without any it is segmentation."""
+    keys = root.entries.keys()
+    if "backbone" in keys:
+        return "Segmentation"
+    if "configPath" in keys:
+        return "InstanceSegmentation"
+    if "declarations" in keys or (
+        "architecture" in keys and isinstance(root.entries["architecture"].value, Items | Map)
+    ):
+        return "Generic"
+    return "Classification" if keys & {"weights", "pooling"} else "Segmentation"
+
+
+def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) -> tuple[dict[str, Any], list[Finding]]:
+    """The options of the architecture, which stand among the root keys, and the keys that mean nothing here.
+
+    ``common.yaml`` serves experiments of several kinds: what it says about others is left out.
+    """
+    fields = _keys(model)
+    elsewhere = {key: name for name, other in DIALECTS.items() for key in _keys(other) if key not in fields}
+    extra = {key: entry for key, entry in root.entries.items() if key not in fields}
+    architecture = None
+    if issubclass(model, SegmentationSpec) and "architecture" in root.entries:
+        architecture = meaning.architecture_entry(plain(root.entries["architecture"].value), vocabulary)
+    supplied = {*fields, *vocabulary.supplied}  # a key the config has itself is no option
+    taken: Collection[str] = ()
+    if architecture is not None and (extra or not isinstance(architecture.target, str)):
+        taken = options_of(architecture, supplied).named
+    findings: list[Finding] = []
+    options: dict[str, Any] = {}
+    for key, entry in extra.items():
+        if key in taken or key not in elsewhere:
+            options[key] = plain(entry.value)
+        elif not entry.place.origin.endswith((".yaml", ".yml")):
+            message = f"belongs to {elsewhere[key]} experiments, this is {model.dialect}"
+            findings.append(Finding((key,), message, key=True))
+    if architecture is None:
+        findings += [Finding((key,), _unknown(key, fields), key=True) for key in options]
+    elif options or taken:
+        options, faults = bind(architecture, (), options, supplied=supplied, known_also=fields)
+        for fault in faults:
+            loc = (fault.option,) if fault.option else ("architecture",)
+            findings.append(Finding(loc, fault.message, key=fault.option not in taken))
+    return options, findings
+
+
+def _unknown(key: str, fields: list[str]) -> str:
+    near = nearest(key, fields)
+    return f"no such key; nearest: {', '.join(near)}" if near else "no such key (all: musket schema)"
+
+
+def _keys(model: type[ExperimentSpec]) -> list[str]:
+    return [key for key in model.model_fields if key != "architecture_options"]
+
+
+def _validated(model: type[ExperimentSpec], root: Map) -> tuple[ExperimentSpec, set[str], list[Finding]]:
+    """The spec as far as its types are right; refused root keys hold None or their default and are in the set."""
+    data = {key: value for key, value in plain(root).items() if key in _keys(model)}
+    try:
+        return model.model_validate(data), set(), []
+    except ValidationError as error:
+        # a list whose items were all refused counts as too short as well: that is said already
+        details = [d for d in error.errors(include_url=False) if not (d["type"] == "too_short" and d["input"])]
+    findings = [_finding(model, detail) for detail in details]
+    absent = {str(detail["loc"][0]) for detail in details if len(detail["loc"]) == 1}
+    for detail in details:
+        _repair(model, data, detail)
+    spec = model.model_validate(data)
+    lacking = {key for key in absent if model.model_fields[key].is_required()} - {"stages"}
+    return spec.model_copy(update=dict.fromkeys(lacking)), absent, findings
+
+
+def _repair(model: type[ExperimentSpec], data: dict[str, Any], detail: ErrorDetails) -> None:
+    """Put something valid in the place of a refused value, so that the rest can be looked at."""
+    key, *inner = detail["loc"]
+    info = model.model_fields[str(key)]
+    position = inner[0] if inner else None
+    if key == "stages" and isinstance(position, int):
+        stage = data["stages"][position]
+        if len(inner) > 1 and isinstance(stage, dict):
+            stage.pop(str(inner[1]), None)
+            stage.setdefault("epochs", 1)
+        else:
+            data["stages"][position] = {"epochs": 1}
+    elif info.is_required():
+        data[str(key)] = (info.examples or [None])[0]
+    else:
+        data.pop(str(key), None)
+
+
+def _finding(model: type[ExperimentSpec], detail: ErrorDetails) -> Finding:
+    """A pydantic error in our words."""
+    context = detail.get("ctx", {})
+    at = tuple(context.get("at", ()))
+    loc: Loc = (*detail["loc"], *at)
+    found = describe(_inner(detail["input"], at))
+    kind = detail["type"]
+    if kind == "missing":
+        fields = StageSpec.model_fields if loc[0] == "stages" and len(loc) > 1 else model.model_fields
+        example = (fields[str(loc[-1])].examples or [None])[0]
+        return Finding(
+            loc, "missing" + (f"; for example {loc[-1]}: {example}" if isinstance(example, str | int) else "")
+        )
+    if kind == "extra_forbidden":
+        return Finding(loc, _unknown_in_stage(str(loc[-1]), model), key=True)
+    return Finding(loc, f"found {found}; {_rule(detail, context)}")
+
+
+def _rule(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
+    kind = detail["type"]
+    words = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+    spelled = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+    if kind in words:
+        limit = context[words[kind]]
+        return f"must be {spelled[words[kind]]} {limit if isinstance(limit, int) else format(limit, 'g')}"
+    if kind == "literal_error":
+        allowed = str(context["expected"]).replace("'", "")
+        return f"must be {allowed}"
+    fixed = {
+        "tuple_type": "must be a list",
+        "model_type": "must be a map of keys",
+        "too_short": "one stage at least is needed: [{epochs: 10}]",
+        "dict_type": "must be a map",
+    }
+    return fixed.get(kind) or (detail["msg"] if kind == "musket" else detail["msg"][:1].lower() + detail["msg"][1:])
+
+
+def _unknown_in_stage(key: str, model: type[ExperimentSpec]) -> str:
+    if key in _keys(model):
+        return "belongs at the root of the file, not into a stage"
+    near = nearest(key, list(StageSpec.model_fields))
+    return (
+        f"no such key of a stage; nearest: {', '.join(near)}"
+        if near
+        else (f"no such key of a stage; there are: {', '.join(StageSpec.model_fields)}")
+    )
+
+
+def _inner(value: Any, at: Sequence[Any]) -> Any:
+    for step in at:
+        inside = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if step not in inside:
+            break
+        value = value[step]
+    return value
+
+
+def _meaning(
+    spec: ExperimentSpec, options: Mapping[str, Any], absent: set[str], vocabulary: Vocabulary
+) -> tuple[ExperimentSpec, list[Finding], list[Finding]]:
+    """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
+    findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
+    findings += meaning.check_data(spec, vocabulary)
+    if isinstance(spec, ImageSpec):
+        findings += meaning.check_freezing(spec)
+    remarks = list(meaning.without_effect(spec))
+    if not isinstance(spec, SegmentationSpec):
+        spec, found = meaning.bind_all(spec, (), vocabulary)
+        return spec, [*findings, *found], remarks
+    if not spec.activation and spec.classes is not None:
+        spec = spec.model_copy(update={"activation": "sigmoid" if spec.classes == 1 else "softmax"})
+    findings += meaning.check_network(spec, options, absent, vocabulary)
+    findings += meaning.check_losses(spec, absent, vocabulary)
+    columns = meaning.logged(spec, vocabulary) if not absent & {"metrics", "loss", "final_metrics"} else []
+    if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
+        spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})
+        words = "not given, and binary_accuracy is not among metrics; val_loss decides which epoch is the best"
+        remarks.append(Finding(("primary_metric",), words))
+    if columns and "primary_metric" not in absent:
+        findings += meaning.check_primary(spec, columns, vocabulary)
+    spec, found = meaning.bind_all(spec, columns, vocabulary)
+    findings += found
+    return (spec if findings or absent else meaning.canonical(spec, columns, vocabulary)), findings, remarks
+
+
+def _problem(root: Map, finding: Finding) -> Problem:
+    place = place_of(root, finding.loc, key=finding.key)
+    return Problem(place.line, place.column, dotted(finding.loc), finding.message, place.origin)
+
+
+def _places(node: Node, loc: Loc) -> Iterable[tuple[str, Place]]:
+    children: Iterable[tuple[str | int, Node | Entry]] = ()
+    if isinstance(node, Map):
+        children = node.entries.items()
+    elif isinstance(node, Items):
+        children = enumerate(node.items)
+    for step, child in children:
+        at = (*loc, step)
+        yield dotted(at), child.place
+        yield from _places(child.value if isinstance(child, Entry) else child, at)

@@ -1,0 +1,436 @@
+"""What values mean beyond their type: names that must exist, and keys that must fit each other.
+
+Every function looks at a spec whose values have the right types; keys that were refused before hold None or their
+default and are named in ``absent``, so that one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from musket.config.bind import bind, options_of, refusal
+from musket.config.schema import NOT_YET, ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
+from musket.config.tree import Loc, describe
+from musket.config.values import Call, Part, Portions, read_parts, show_parts
+from musket.core.errors import MusketError
+from musket.core.registry import Entry, Registry, nearest
+
+Spec = TypeVar("Spec", bound=ExperimentSpec)
+
+
+class Term(Protocol):
+    """One loss of a sum: its name and weight."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+
+def _no_problem(*_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Every name a config may use. Handed in, because configs are read below the rooms that own the names.
+
+    Attributes:
+        architectures: segmentation architectures; parameters of their targets are the options at the root of the file.
+        callbacks: learning-rate schedules among them.
+        schedules: torch's schedules by their own names, for callbacks that combine several.
+        datasets: functions that make datasets; those of the project included.
+        parse_loss: text of a loss -> its terms; raises ValueError with a sentence.
+        check_loss: (text, activation) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
+        check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
+        check_weights: (weights, encoder, architecture, its options) -> what is wrong with the weights, or None.
+        supplied: parameters of architectures that the program fills in; the others are options.
+    """
+
+    architectures: Registry
+    losses: Registry
+    metrics: Registry
+    optimizers: Registry
+    callbacks: Registry
+    augmenters: Registry
+    activations: Registry
+    datasets: Registry
+    parse_loss: Callable[[str], Sequence[Term]]
+    schedules: Registry = field(default_factory=lambda: Registry("schedule"))
+    check_loss: Callable[[str, str], object] = _no_problem
+    check_encoder: Callable[[str, str, Mapping[str, Any]], str | None] = _no_problem
+    check_weights: Callable[[str | None, str, str, Mapping[str, Any]], str | None] = _no_problem
+    supplied: frozenset[str] = frozenset()
+
+    def direction(self, name: str) -> str | None:
+        """``min`` or ``max`` for a logged value (with or without ``val_``), None when nobody has said."""
+        bare = name.removeprefix("val_")
+        if bare == "loss":
+            return "min"
+        for registry in (self.metrics, self.losses):
+            if bare in registry and (mode := registry.get(bare).facts.get("mode")) in ("min", "max"):
+                return str(mode)
+        return None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong at ``loc``. ``key``: point at the key, not at its value."""
+
+    loc: Loc
+    message: str
+    key: bool = False
+
+
+Findings = Iterator[Finding]
+_PATH_LIKE = re.compile(r"[/\\]|\.(pt|pth|ckpt|h5|hdf5|weights|safetensors|onnx|pkl)$", re.IGNORECASE)
+
+
+def missing_entry(registry: Registry, name: str) -> str:
+    """The sentence for an unknown name."""
+    near = nearest(name, list(registry.spellings()))
+    hint = f"nearest: {', '.join(near)} " if near else ""
+    return f"no such {registry.kind} {describe(name)}; {hint}(all: musket ls {registry.plural})"
+
+
+def architecture_entry(name: Any, vocabulary: Vocabulary) -> Entry | None:
+    """The entry of an architecture, None when there is none of that name."""
+    known = isinstance(name, str) and name in vocabulary.architectures
+    return vocabulary.architectures.get(name) if known else None
+
+
+def check_network(
+    spec: SegmentationSpec, options: Mapping[str, Any], absent: Collection[str], vocabulary: Vocabulary
+) -> Findings:
+    """Architecture, encoder, activation, and how they fit."""
+    name = spec.architecture if "architecture" not in absent else None
+    entry = architecture_entry(name, vocabulary)
+    if name is not None and _PATH_LIKE.search(name):
+        advice = "architecture is a name; weights go to initial_weights in a stage"
+        yield Finding(("architecture",), f"found the path {describe(name)}; {advice}")
+    elif name is not None and entry is None:
+        yield Finding(("architecture",), missing_entry(vocabulary.architectures, name))
+    if spec.backbone is None and "backbone" not in absent and _needs_encoder(entry):
+        yield Finding(("backbone",), "missing; name an encoder, for example backbone: resnet34")
+    if spec.backbone is not None and entry is not None and isinstance(entry.target, str):
+        problem = vocabulary.check_encoder(spec.backbone, entry.name, options)
+        if problem:
+            yield Finding(("backbone",), problem)
+        elif "encoder_weights" not in absent:
+            problem = vocabulary.check_weights(spec.encoder_weights, spec.backbone, entry.name, options)
+            if problem:
+                yield Finding(("encoder_weights",), problem)
+    if "activation" in absent:
+        return
+    if spec.activation and spec.activation not in vocabulary.activations:
+        yield Finding(("activation",), missing_entry(vocabulary.activations, spec.activation))
+    elif spec.activation and vocabulary.activations.get(spec.activation).name == "softmax" and spec.classes == 1:
+        yield Finding(("activation",), "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more")
+
+
+def _needs_encoder(entry: Entry | None) -> bool:
+    """Built-in architectures do; a user's own one does when it cannot be called without."""
+    if entry is None or isinstance(entry.target, str):
+        return True
+    named = options_of(entry).named
+    return any(named[name].required for name in ("backbone", "encoder") if name in named)
+
+
+def check_optimizer(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
+    """The optimizer exists."""
+    if spec.optimizer not in vocabulary.optimizers:
+        yield Finding(("optimizer",), missing_entry(vocabulary.optimizers, spec.optimizer))
+
+
+def check_losses(spec: SegmentationSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
+    """Every stage has a loss that can be read and trained with."""
+    stated = {("loss",): spec.loss, **{("stages", i, "loss"): stage.loss for i, stage in enumerate(spec.stages)}}
+    for loc, text in stated.items():
+        if text is not None:
+            yield from (Finding(loc, message) for message in _loss_problems(text, spec.activation, vocabulary))
+    if spec.loss is None and "loss" not in absent:
+        without = [i for i, stage in enumerate(spec.stages) if stage.loss is None]
+        if without:
+            missing = "" if len(without) == len(spec.stages) else f" (stages {', '.join(map(str, without))} have none)"
+            yield Finding(("loss",), f"missing; give one here or in every stage{missing}")
+
+
+def _loss_problems(text: str, activation: str, vocabulary: Vocabulary) -> list[str]:
+    try:
+        names = [term.name for term in vocabulary.parse_loss(text)]
+    except ValueError as error:
+        return [str(error)]
+    unknown = [missing_entry(vocabulary.losses, name) for name in dict.fromkeys(names) if name not in vocabulary.losses]
+    if unknown or activation not in vocabulary.activations:
+        return unknown
+    try:
+        vocabulary.check_loss(text, activation)
+    except (ValueError, MusketError) as error:
+        return [str(error)]
+    return []
+
+
+def check_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
+    """Metrics exist."""
+    for position, name in enumerate(spec.metrics):
+        if name.removeprefix("val_") not in vocabulary.metrics:
+            yield Finding(("metrics", position), missing_entry(vocabulary.metrics, name))
+
+
+def plain_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Metrics are computed on both parts anyway: ``val_dice`` in the list means ``dice``."""
+    return tuple(dict.fromkeys(name.removeprefix("val_") for name in names))
+
+
+def logged(spec: SegmentationSpec, vocabulary: Vocabulary) -> list[str]:
+    """Names of the values that are logged after every epoch, as a primary metric may name them."""
+    names = ["loss", *plain_metrics(spec.metrics)]
+    for text in (spec.loss, *(stage.loss for stage in spec.stages)):
+        try:
+            terms = vocabulary.parse_loss(text) if text else ()
+        except ValueError:
+            continue
+        names += [term.name for term in terms if term.name in vocabulary.losses] if len(terms) > 1 else []
+    names = list(dict.fromkeys(names))
+    each_epoch = [f"val_{metric.name}" for metric in spec.final_metrics if metric.for_validation]
+    return [*names, *(f"val_{name}" for name in names), *each_epoch]
+
+
+def logged_as(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str | None:
+    """The logged name that ``name`` means, by any alias of its metric; None when it is not logged."""
+    if name in columns:
+        return name
+    prefix = "val_" if name.startswith("val_") else ""
+    bare = name.removeprefix("val_")
+    if bare not in vocabulary.metrics:
+        return None
+    own = vocabulary.metrics.get(bare).name
+    for column in columns:
+        other = column.removeprefix("val_")
+        if (
+            column.startswith("val_") == bool(prefix)
+            and other in vocabulary.metrics
+            and vocabulary.metrics.get(other).name == own
+        ):
+            return column
+    return None
+
+
+def check_primary(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> Findings:
+    """The value that decides is logged, and its direction is known."""
+    known = logged_as(spec.primary_metric, columns, vocabulary)
+    if known is None:
+        yield Finding(("primary_metric",), _not_logged(spec.primary_metric, columns, vocabulary))
+    elif spec.primary_metric_mode == "auto" and vocabulary.direction(known) is None:
+        yield Finding(
+            ("primary_metric",), f"nobody says whether {known} is better high or low; give primary_metric_mode"
+        )
+
+
+def _not_logged(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str:
+    if name.removeprefix("val_") == "lr":
+        return "the learning rate is no measure of success; name a metric or val_loss"
+    bare = name.removeprefix("val_")
+    if bare in vocabulary.metrics:
+        return f"{describe(name)} will not be logged; add {bare} to metrics"
+    near = nearest(name, list(columns))
+    hint = f"nearest: {', '.join(near)}" if near else f"logged are: {', '.join(columns)}"
+    return f"{describe(name)} will not be logged; {hint}"
+
+
+def bind_parts(
+    parts: tuple[Part, ...],
+    registry: Registry,
+    loc: Loc,
+    columns: Sequence[str],
+    vocabulary: Vocabulary,
+    supplied: Collection[str] = (),
+) -> tuple[tuple[Part, ...], list[Finding]]:
+    """Look the parts up and hold their options to the signatures.
+
+    Args:
+        parts: as read.
+        registry: where their names are.
+        loc: the key they stand under.
+        columns: what will be logged, for options named ``monitor``.
+        supplied: parameters that are not options.
+
+    Returns:
+        the parts with canonical names and options by name, and what is wrong.
+    """
+    repeated = len({part.name for part in parts}) < len(parts)
+    bound: list[Part] = []
+    findings: list[Finding] = []
+    for position, part in enumerate(parts):
+        at: Loc = (*loc, position, part.name) if repeated else (*loc, part.name)
+        if part.name not in registry:
+            if f"{loc[-1]}.{part.name}" not in NOT_YET:
+                findings.append(Finding(at, _missing_part(registry, part.name), key=True))
+            bound.append(part)
+            continue
+        entry = registry.get(part.name)
+        options, nested = _nested(entry, part.options, at, columns, vocabulary)
+        findings += nested
+        options, faults = bind(entry, part.args, options, supplied=supplied)
+        found = [Finding((*at, fault.option) if fault.option else at, fault.message) for fault in faults]
+        if not faults:
+            options, message = _monitored(entry, options, columns, vocabulary)
+            found = [Finding((*at, "monitor"), message)] if message else []
+        if not found and not nested and (message := refusal(entry, options)):
+            found = [Finding(at, message)]
+        findings += found
+        bound.append(Part(entry.name, options))
+    return tuple(bound), findings
+
+
+def _nested(
+    entry: Entry, options: dict[str, Any], at: Loc, columns: Sequence[str], vocabulary: Vocabulary
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Options that hold parts themselves, each bound in its turn."""
+    inner = {"then": vocabulary.callbacks, "schedulers": vocabulary.schedules}
+    findings: list[Finding] = []
+    result = dict(options)
+    for name in inner.keys() & options.keys() & options_of(entry).named.keys():
+        try:
+            parts = read_parts(options[name])
+        except PydanticCustomError as error:
+            findings.append(Finding((*at, name), f"found {describe(options[name])}; {error.message()}"))
+            continue
+        supplied = ("optimizer", "last_epoch") if name == "schedulers" else ()
+        parts, found = bind_parts(parts, inner[name], (*at, name), columns, vocabulary, supplied)
+        findings += found
+        result[name] = show_parts(parts) if name == "then" else [{part.name: part.show()} for part in parts]
+    return result, findings
+
+
+def _missing_part(registry: Registry, name: str) -> str:
+    near = nearest(name, list(registry.spellings()))
+    hint = f"nearest: {', '.join(near)} " if near else ""
+    return f"no such {registry.kind}; {hint}(all: musket ls {registry.plural})"
+
+
+def _monitored(
+    entry: Entry, options: dict[str, Any], columns: Sequence[str], vocabulary: Vocabulary
+) -> tuple[dict[str, Any], str]:
+    """Options with ``monitor`` in the name it is logged under, and what is wrong with it, if anything is."""
+    named = options_of(entry).named
+    monitor = options.get("monitor", named["monitor"].default if "monitor" in named else None)
+    if not columns or not isinstance(monitor, str):
+        return options, ""
+    known = logged_as(monitor, columns, vocabulary)
+    if known is None:
+        return options, _not_logged(monitor, columns, vocabulary)
+    mode = options.get("mode", named["mode"].default if "mode" in named else None)
+    if mode == "auto" and vocabulary.direction(known) is None:
+        return options, f"nobody says whether {known} is better high or low; give mode: min or max"
+    return ({**options, "monitor": known} if "monitor" in options else options), ""
+
+
+def check_data(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
+    """Datasets and functions that are named exist, and take their arguments."""
+    for key in ("dataset", "extra_train_data"):
+        form = getattr(spec, key)
+        if isinstance(form, str) and form not in spec.datasets:
+            yield Finding((key,), _no_dataset(form, spec, vocabulary))
+        elif isinstance(form, Call):
+            yield from _call(form, (key,), vocabulary)
+        elif isinstance(form, Portions):
+            for part, calls in (("train", form.train), ("validation", form.validation), ("holdout", form.holdout)):
+                for call in calls:
+                    yield from _call(call, (key, part), vocabulary)
+    for name, form in spec.datasets.items():
+        if isinstance(form, Call):
+            yield from _call(form, ("datasets", name), vocabulary)
+    for key in ("groupFunc", "pretrain_transform"):
+        name = getattr(spec, key)
+        if name is not None and name not in vocabulary.datasets:
+            yield Finding((key,), f"no such function {describe(name)} in modules/ of the project or in imports")
+
+
+def _no_dataset(name: str, spec: ExperimentSpec, vocabulary: Vocabulary) -> str:
+    if name in vocabulary.datasets:
+        return f"{name} is a function, not an entry of datasets; write {{{name}: []}}"
+    near = nearest(name, list(spec.datasets))
+    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(spec.datasets) or 'none'}"
+    return f"no such entry of datasets {describe(name)}; {hint}"
+
+
+def _call(call: Call, loc: Loc, vocabulary: Vocabulary) -> Findings:
+    at = (*loc, call.name)
+    if call.name not in vocabulary.datasets:
+        near = nearest(call.name, list(vocabulary.datasets.spellings()))
+        hint = f"nearest: {', '.join(near)}" if near else "none like it in modules/ of the project or in imports"
+        yield Finding(at, f"no such dataset function; {hint}", key=True)
+        return
+    _, faults = bind(vocabulary.datasets.get(call.name), call.args, call.kwargs)
+    yield from (Finding((*at, fault.option) if fault.option else at, fault.message) for fault in faults)
+
+
+def check_freezing(spec: ImageSpec) -> Findings:
+    """Nothing is frozen and unfrozen at once."""
+    places: list[tuple[Loc, ImageSpec | StageSpec]] = [((), spec)]
+    places += [(("stages", i), stage) for i, stage in enumerate(spec.stages)]
+    for loc, holder in places:
+        if holder.freeze_encoder and holder.unfreeze_encoder:
+            yield Finding((*loc, "unfreeze_encoder"), "contradicts freeze_encoder: true beside it; keep one of them")
+
+
+def without_effect(spec: ExperimentSpec) -> Findings:
+    """Keys that are fine but do nothing here."""
+    given = spec.model_fields_set
+    if "validationSplit" in given and spec.folds_count != 1:
+        yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
+    if spec.groupFunc is not None and not spec.stratified:
+        yield Finding(("groupFunc",), "no effect without stratified: true", key=True)
+
+
+def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> SegmentationSpec:
+    """The spec with canonical names, and with what follows from other keys filled in. For a spec without problems."""
+    return spec.model_copy(
+        update={
+            "architecture": vocabulary.architectures.get(spec.architecture).name,
+            "optimizer": vocabulary.optimizers.get(spec.optimizer).name,
+            "metrics": plain_metrics(spec.metrics),
+            "primary_metric": logged_as(spec.primary_metric, columns, vocabulary) or spec.primary_metric,
+            "dataset": _canonical_call(spec.dataset, vocabulary),
+            "datasets": {name: _canonical_call(form, vocabulary) for name, form in spec.datasets.items()},
+        }
+    )
+
+
+def _canonical_call(form: Any, vocabulary: Vocabulary) -> Any:
+    return replace(form, name=vocabulary.datasets.get(form.name).name) if isinstance(form, Call) else form
+
+
+def bind_all(spec: Spec, columns: Sequence[str], vocabulary: Vocabulary) -> tuple[Spec, list[Finding]]:
+    """Every named part of the spec bound to its signature. Without ``columns`` monitors are not looked at."""
+    findings: list[Finding] = []
+
+    def bound(parts: tuple[Part, ...], loc: Loc, registry: Registry) -> tuple[Part, ...]:
+        result, found = bind_parts(parts, registry, loc, columns, vocabulary)
+        findings.extend(found)
+        return result
+
+    hooks = vocabulary.callbacks
+    stages = tuple(
+        stage.model_copy(
+            update={
+                "callbacks": None
+                if stage.callbacks is None
+                else bound(stage.callbacks, ("stages", i, "callbacks"), hooks),
+                "extra_callbacks": bound(stage.extra_callbacks, ("stages", i, "extra_callbacks"), hooks),
+            }
+        )
+        for i, stage in enumerate(spec.stages)
+    )
+    update: dict[str, Any] = {"callbacks": bound(spec.callbacks, ("callbacks",), hooks), "stages": stages}
+    if isinstance(spec, ImageSpec):
+        update["augmentation"] = bound(spec.augmentation, ("augmentation",), vocabulary.augmenters)
+        update["transforms"] = bound(spec.transforms, ("transforms",), vocabulary.augmenters)
+    return spec.model_copy(update=update), findings
