@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from musket.core.errors import DataError
@@ -41,11 +42,16 @@ def sample_ids(dataset: Any) -> list[str]:
 
 
 def own_ids(dataset: Any) -> list[str]:
-    """Ids as the dataset tells them, repeated ones included."""
+    """Ids as the dataset tells them, repeated ones included. Raises as :func:`sample_ids`."""
     if hasattr(dataset, "sample_ids"):
         return [str(name) for name in dataset.sample_ids()]
+    return read_ids(dataset, range(len(dataset)))
+
+
+def read_ids(dataset: Any, positions: Iterable[int]) -> list[str]:
+    """Ids of some items, each asked for or read. Raises as :func:`sample_ids`."""
     tell = dataset.get_id if hasattr(dataset, "get_id") else lambda index: dataset[index].id
-    return [_told(dataset, tell, index) for index in range(len(dataset))]
+    return [_told(dataset, tell, index) for index in positions]
 
 
 def _told(dataset: Any, tell: Any, index: int) -> str:
@@ -54,6 +60,5 @@ def _told(dataset: Any, tell: Any, index: int) -> str:
     except Exception as error:
         raise DataError(
             f"item {index} of {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}; "
-            "mend it or leave it out of the dataset (a method sample_ids() spares reading every item)",
-            sample=getattr(error, "sample", None),
+            "mend it or leave it out of the dataset (a method sample_ids() spares reading every item)"
         ) from error

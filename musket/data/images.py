@@ -35,6 +35,7 @@ _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 _AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BY_PILLOW = (b"GIF8", b"RIFF", b"BM")  # GIF, WebP, BMP: releases of OpenCV differ in what they make of them
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -94,12 +95,21 @@ def _load(path: FilePath) -> bytes:
         raise DataError(f"cannot be opened: {error.strerror or error}", path=path) from error
     if not data:
         raise DataError("the file is empty (0 bytes); copy it again, or take it out of the dataset", path=path)
+    if _endless(data):
+        raise DataError("truncated: the end of the file is missing; copy it again, or take it out", path=path)
     return data
 
 
+def _endless(data: bytes) -> bool:
+    """A JPEG or PNG without its end mark. Decoders print about it, or take zeros in place of the rest for pixels."""
+    if data.startswith(_JPEG):
+        return not data.endswith(_JPEG_END) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
+    return data.startswith(_PNG) and data.rfind(_PNG_END) < 0
+
+
 def _decode(data: bytes, flags: int) -> np.ndarray | None:
-    """The picture, or None where OpenCV gives up or would print about a truncated PNG before giving up."""
-    if data.startswith(_BY_PILLOW) or (data.startswith(_PNG) and data.rfind(_PNG_END) < 0):
+    """The picture, or None where OpenCV gives up or should not be asked."""
+    if data.startswith(_BY_PILLOW):
         return None
     try:
         return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
@@ -108,17 +118,23 @@ def _decode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 def _bands(data: bytes, path: FilePath) -> np.ndarray | None:
-    """All bands of a TIFF, H x W x bands; None for grey, RGB or CMYK (5) of up to 16 bits, which OpenCV reads."""
+    """A TIFF by other readers, H x W x bands; None for grey, RGB or CMYK (5) of up to 16 bits, which OpenCV reads."""
     import tifffile
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
-            colours = page.samplesperpixel - sum(kind in (1, 2) for kind in page.extrasamples)
-            if (colours in (1, 3) or page.photometric == 5) and page.bitspersample <= 16 and page.sampleformat == 1:
+            alphas = sum(kind in (1, 2) for kind in page.extrasamples)
+            colours = page.samplesperpixel - alphas
+            usual = (colours in (1, 3) or page.photometric == 5) and page.sampleformat == 1
+            if usual and alphas and page.bitspersample <= 8:
+                return np.array(_slow(data, path).convert("RGB"))  # OpenCV would darken colours by their alpha
+            if usual and not alphas and page.bitspersample <= 16:
                 return None
-            bands = page.asarray()
             planes_first = page.axes.startswith("S")
+            bands = page.asarray()
+            bands = np.moveaxis(bands, 0, -1) if planes_first else bands
+            bands = bands[..., :colours] if alphas else bands
     except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError, TypeError) as error:
         raise DataError(
             f"this TIFF cannot be read ({error}); convert it to PNG or an uncompressed TIFF", path=path
@@ -129,9 +145,8 @@ def _bands(data: bytes, path: FilePath) -> np.ndarray | None:
             "whole numbers: scale it to 8 or 16 bits, or read it in a dataset of your own",
             path=path,
         )
-    if bands.ndim == 2:
-        return np.repeat(bands[..., None], 3, axis=2)
-    return np.ascontiguousarray(np.moveaxis(bands, 0, -1)) if planes_first else bands
+    grey = bands.ndim == 2 or bands.shape[2] == 1
+    return np.repeat(np.atleast_3d(bands), 3, axis=2) if grey else np.ascontiguousarray(bands)
 
 
 def _slow(data: bytes, path: FilePath) -> Image:

@@ -12,7 +12,7 @@ import numpy as np
 from musket.artifacts.files import write_atomic
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
-from musket.data.identity import own_ids
+from musket.data.identity import own_ids, read_ids, sample_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,10 @@ class SubDataSet(DataSet):
         return self.item(index, True)
 
     def sample_ids(self) -> list[str]:
-        names = own_ids(self.ds)
+        """Ids the items have in the whole dataset; only the selected ones are read where it cannot tell ids."""
+        if not hasattr(self.ds, "sample_ids"):
+            return read_ids(self.ds, self.indexes.tolist())
+        names = sample_ids(self.ds)
         return [names[index] for index in self.indexes]
 
     def isPositive(self, index: int) -> bool:
