@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
 from musket.config.tree import describe
-from musket.config.values import Flag, Number, Whole
+from musket.config.values import READ_FLAG, READ_NUMBER, READ_WHOLE
 from musket.core.errors import MusketError
 from musket.core.registry import Entry, nearest
 
@@ -201,15 +201,16 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 def strict(annotation: Any) -> Any:
     """The annotation with whole numbers, numbers and booleans that are not bent into each other."""
-    exact: dict[Any, Any] = {int: Whole, float: Number, bool: Flag}
+    readers: dict[Any, Any] = {int: READ_WHOLE, float: READ_NUMBER, bool: READ_FLAG}
+    annotated: Any = Annotated  # a name the type checker does not take for an annotation
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is None:
-        return exact.get(annotation, annotation)
+        return annotated[annotation, readers[annotation]] if annotation in readers else annotation
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(strict, args))
     if origin is Annotated:
-        annotated: Any = Annotated  # a name the type checker does not take for an annotation
-        return annotated[strict(args[0]), *args[1:]]
+        own = (readers[args[0]],) if args[0] in readers else ()
+        return annotated[args[0] if own else strict(args[0]), *args[1:], *own]
     if origin in (tuple, list, dict):
         return types.GenericAlias(origin, tuple(arg if arg is Ellipsis else strict(arg) for arg in args))
     return annotation

@@ -51,6 +51,7 @@ class Vocabulary:
         check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
         check_weights: (weights, encoder, architecture, its options) -> what is wrong with the weights, or None.
         supplied: parameters of architectures that the program fills in; the others are options.
+        option_docs: what options of architectures mean, by name.
     """
 
     architectures: Registry
@@ -67,6 +68,7 @@ class Vocabulary:
     check_encoder: Callable[[str, str, Mapping[str, Any]], str | None] = _no_problem
     check_weights: Callable[[str | None, str, str, Mapping[str, Any]], str | None] = _no_problem
     supplied: frozenset[str] = frozenset()
+    option_docs: Mapping[str, str] = field(default_factory=dict)
 
     def direction(self, name: str) -> str | None:
         """``min`` or ``max`` for a logged value (with or without ``val_``), None when nobody has said."""

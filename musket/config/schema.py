@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -18,6 +18,9 @@ from musket.config.values import (
     Activation,
     Batch,
     Call,
+    Cells,
+    Classes,
+    Confidence,
     Count,
     CountPerHead,
     Dataset,
@@ -31,13 +34,15 @@ from musket.config.values import (
     Mode,
     Names,
     Negatives,
-    Number,
+    Network,
     Part,
     Parts,
     Portions,
     Positive,
     Rate,
+    RealShare,
     Seed,
+    Several,
     Shape,
     Share,
     Side,
@@ -47,7 +52,6 @@ from musket.config.values import (
     TextPerHead,
     Views,
     Weights,
-    Whole,
 )
 from musket.core.errors import Problem
 
@@ -135,9 +139,9 @@ class ExperimentSpec(_Model):
     """Seed of the fold split, and of everything drawn in training. Default 33."""
     verbose: Level = 1
     """How much is printed while training: 0 nothing, 1 progress, 2 one line per epoch. Default 1."""
-    gpus: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    gpus: Several = 1
     """Devices per network (data parallel). Default 1."""
-    num_seeds: Annotated[Whole, Field(ge=1, le=1000)] | None = None
+    num_seeds: Several | None = None
     """Run the whole experiment this many times with different seeds. Default: once."""
     hyperparameters: FreeMap = {}
     """Values to search: name: [min, max], {range: [min, max], type: integer}, or {enum: [...]}."""
@@ -151,7 +155,7 @@ class ExperimentSpec(_Model):
     """Average predictions over views: Horizontal, Horizontal_and_vertical, or all eight. Default: the plain view."""
     inference_batch: Batch = 32
     """Batch size for prediction and evaluation, in items. Default 32."""
-    maxEpochSize: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
+    maxEpochSize: Steps | None = None
     """At most this many training batches per epoch. Default: all."""
     noTrain: Flag = False
     """Train on nothing: evaluate initial weights."""
@@ -162,9 +166,9 @@ class ExperimentSpec(_Model):
     """The data: function: arguments, an entry of datasets by name, or separate train, validation and holdout."""
     datasets: Datasets = {}
     """Named datasets, for dataset, extra_train_data, prediction and tasks."""
-    folds_count: Annotated[Whole, Field(ge=1, le=1000)] = 5
+    folds_count: Several = 5
     """Folds of cross-validation; 1 is a single split by validationSplit. Default 5."""
-    validationSplit: Annotated[Number, Field(gt=0, lt=1)] = 0.2
+    validationSplit: RealShare = 0.2
     """Share of the data left after the holdout that becomes validation when folds_count is 1. Default 0.2."""
     testSplit: Share = 0.0
     """Share of the data cut off as holdout before folding. Default 0: none."""
@@ -246,7 +250,7 @@ class ImageSpec(ExperimentSpec):
     """Augmenters by name, applied in this order to training items only."""
     transforms: Parts = ()
     """Augmenters by name, applied to training, validation and prediction alike."""
-    crops: Annotated[Whole, Field(ge=1, le=256)] | None = None
+    crops: Cells | None = None
     """n: cut every image and mask into n x n cells; predictions are put together again. Default: whole images."""
     manualResize: Flag = False
     """true: nothing is resized, neither inputs nor predictions."""
@@ -271,7 +275,7 @@ class SegmentationSpec(ImageSpec):
     """Encoder by name (resnet34, mobilenet_v2, tu-... for any timm model). Needed by every built-in architecture."""
     architecture: Text = Field(examples=["Unet"])
     """Decoder by name: Unet, FPN, Linknet, PSPNet, DeepLabV3 ... (all: musket ls architectures)."""
-    classes: Annotated[Whole, Field(ge=1, le=10_000)] = Field(examples=[1])
+    classes: Classes = Field(examples=[1])
     """Number of mask channels."""
     activation: Activation = ""
     """Last layer: sigmoid, softmax, none ... Default: sigmoid for one class, else softmax."""
@@ -283,7 +287,7 @@ class SegmentationSpec(ImageSpec):
     """Options of the architecture. Not a key: they stand at the root of the file."""
     compressPredictionsAsInts: Flag = True
     """Store mask predictions as whole numbers of 8 bits instead of floats. Default true."""
-    compressScale: Annotated[Whole, Field(ge=1, le=65_535)] | None = None
+    compressScale: Batch | None = None
     """What a prediction of 1.0 is stored as. Default 255."""
     import_tasks: Names = ()
     """Old per-image tasks: Python files beside the config."""
@@ -310,7 +314,7 @@ class ClassificationSpec(ImageSpec):
     """Pretrained weights of the network; null starts from random ones. Default imagenet."""
     pooling: Literal["avg", "max"] | None = None
     """How the last feature map becomes a vector. Default avg."""
-    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    dropout: Share = 0.0
     """Dropout before each final layer. Default 0."""
     architecture_options: dict[str, Any] = {}
     """Options of the network. Not a key: they stand at the root of the file."""
@@ -321,7 +325,7 @@ class GenericSpec(ExperimentSpec):
 
     dialect: ClassVar[str] = "Generic"
 
-    architecture: Steps = Field(examples=["net"])
+    architecture: Network = Field(examples=["net"])
     """Name of a declaration, or the steps themselves."""
     loss: TextPerHead | None = None
     """Loss by name, a weighted sum such as a+0.1*b, or one per output. Needed unless every stage has its own."""
@@ -346,19 +350,19 @@ class InstanceSpec(ImageSpec):
     """Leave box and mask heads out of the initial weights. Default true."""
     imagesPerGpu: Batch | None = None
     """Images per device and step. Default: the config's."""
-    classes: Annotated[Whole, Field(ge=1, le=100_000)] = Field(examples=[1])
+    classes: Classes = Field(examples=[1])
     """Number of foreground classes."""
     shape: Sizes = Field(examples=[[512, 512]])
     """Network input [height, width], in pixels, or several of them to train on."""
     multiscaleMode: Literal["value", "range"] = "value"
     """With several shapes: train on one of them (value) or on sizes between two (range). Default value."""
-    threshold: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    threshold: Confidence = 0.5
     """Least confidence of objects in pictures. Default 0.5."""
-    storage_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.1
+    storage_threshold: Confidence = 0.1
     """Least confidence of objects that are stored. Default 0.1."""
     dropSemanticHead: Flag | None = None
     """No effect: the semantic branch is always left out."""
-    folds_count: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    folds_count: Several = 1
     """Folds of cross-validation; 1 is a single split by validationSplit. Default 1."""
     resume: Flag = False
     """Go on where an interrupted run stopped."""

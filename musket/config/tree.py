@@ -203,4 +203,6 @@ def shorten(text: str, limit: int = 60) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, int) and abs(value) >= 10**18:
         return f"{'-' if value < 0 else ''}a number of {len(str(abs(value)))} digits"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
     return shorten(f"{value}")

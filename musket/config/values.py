@@ -84,23 +84,33 @@ def _numeric(value: Any) -> int | float | None:
     return value
 
 
-Whole: TypeAlias = Annotated[int, BeforeValidator(whole)]
-Number: TypeAlias = Annotated[float, BeforeValidator(number)]
-Flag: TypeAlias = Annotated[bool, BeforeValidator(flag)]
-Text: TypeAlias = Annotated[str, BeforeValidator(text)]
+# Bounds come before the reading of a value in these lists: so pydantic knows them when it writes a JSON Schema.
+READ_WHOLE, READ_NUMBER, READ_FLAG = BeforeValidator(whole), BeforeValidator(number), BeforeValidator(flag)
 
+Whole: TypeAlias = Annotated[int, READ_WHOLE]
+Number: TypeAlias = Annotated[float, READ_NUMBER]
+Flag: TypeAlias = Annotated[bool, READ_FLAG]
+Text: TypeAlias = Annotated[str, BeforeValidator(text)]
 Activation: TypeAlias = Annotated[str, BeforeValidator(_activation)]
-Level: TypeAlias = Annotated[int, BeforeValidator(_level), Field(ge=0, le=2)]
+Level: TypeAlias = Annotated[int, Field(ge=0, le=2), BeforeValidator(_level)]
 Weights: TypeAlias = Annotated[
     str | None, PlainValidator(_weights), WithJsonSchema({"type": ["string", "null"]}, mode="validation")
 ]
 
-Count: TypeAlias = Annotated[Whole, Field(ge=1, le=1_000_000)]
-Share: TypeAlias = Annotated[Number, Field(ge=0, lt=1)]
-Batch: TypeAlias = Annotated[Whole, Field(ge=1, le=65_536)]
-Positive: TypeAlias = Annotated[Number, Field(gt=0, le=1e6)]
-Seed: TypeAlias = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
-Rate: TypeAlias = Annotated[Number, Field(gt=0, le=100)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000), READ_WHOLE]
+Steps: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000), READ_WHOLE]
+Several: TypeAlias = Annotated[int, Field(ge=1, le=1000), READ_WHOLE]
+Batch: TypeAlias = Annotated[int, Field(ge=1, le=65_536), READ_WHOLE]
+Classes: TypeAlias = Annotated[int, Field(ge=1, le=100_000), READ_WHOLE]
+Cells: TypeAlias = Annotated[int, Field(ge=1, le=256), READ_WHOLE]
+Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1), READ_WHOLE]
+Side: TypeAlias = Annotated[int, Field(ge=1, le=65_536), READ_WHOLE]
+Channels: TypeAlias = Annotated[int, Field(ge=1, le=1024), READ_WHOLE]
+Share: TypeAlias = Annotated[float, Field(ge=0, lt=1), READ_NUMBER]
+RealShare: TypeAlias = Annotated[float, Field(gt=0, lt=1), READ_NUMBER]
+Confidence: TypeAlias = Annotated[float, Field(ge=0, le=1), READ_NUMBER]
+Positive: TypeAlias = Annotated[float, Field(gt=0, le=1e6), READ_NUMBER]
+Rate: TypeAlias = Annotated[float, Field(gt=0, le=100), READ_NUMBER]
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
 
@@ -363,10 +373,6 @@ def _views(value: Any) -> str | bool:
 Views: TypeAlias = Annotated[str | bool, PlainValidator(_views), WithJsonSchema({"type": ["string", "boolean"]})]
 
 
-Side: TypeAlias = Annotated[Whole, Field(ge=1, le=65_536)]
-Channels: TypeAlias = Annotated[Whole, Field(ge=1, le=1024)]
-
-
 def _three(value: Any) -> Any:
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise fault("must be [height, width, channels], for example [256, 256, 3]")
@@ -416,13 +422,13 @@ CountPerHead: TypeAlias = Annotated[
 ]
 
 
-def _steps(value: Any) -> Any:
+def _network(value: Any) -> Any:
     if not isinstance(value, str | list | Mapping) or not value:
         raise fault("must be the name of a declaration, a step, or a list of steps")
     return value
 
 
-Steps: TypeAlias = Annotated[Any, PlainValidator(_steps), WithJsonSchema({"type": ["string", "array", "object"]})]
+Network: TypeAlias = Annotated[Any, PlainValidator(_network), WithJsonSchema({"type": ["string", "array", "object"]})]
 
 
 def _sizes(value: Any) -> tuple[tuple[int, ...], ...]:

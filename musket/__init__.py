@@ -1,0 +1,57 @@
+"""Musket: one YAML file trains, compares and blends image segmentation and classification models."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from musket.core.errors import ConfigError, ConfigWarning, MusketError
+    from musket.core.types import PredictionItem
+    from musket.experiment.custom import activation, architecture, callback, custom_objects, loss, metric
+    from musket.experiment.facade import Experiment, parse
+    from musket.training.hooks import Hook, Run
+
+__version__ = "0.1.0"
+
+# Public name -> module that has it. Imported when first asked for, so that `import musket` costs nothing.
+_HOMES = {
+    **dict.fromkeys(("ConfigError", "ConfigWarning", "MusketError"), "musket.core.errors"),
+    "PredictionItem": "musket.core.types",
+    **dict.fromkeys(
+        ("activation", "architecture", "callback", "custom_objects", "loss", "metric"), "musket.experiment.custom"
+    ),
+    **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
+    **dict.fromkeys(("Hook", "Run"), "musket.training.hooks"),
+}
+
+__all__ = [
+    "ConfigError",
+    "ConfigWarning",
+    "Experiment",
+    "Hook",
+    "MusketError",
+    "PredictionItem",
+    "Run",
+    "__version__",
+    "activation",
+    "architecture",
+    "callback",
+    "custom_objects",
+    "loss",
+    "metric",
+    "parse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'musket' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

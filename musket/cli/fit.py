@@ -1,0 +1,121 @@
+"""``musket fit``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musket.core.errors import ConfigError, MusketError
+
+if TYPE_CHECKING:
+    from musket.experiment.project import Project
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which experiments, which folds, and how."""
+    parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
+    parser.add_argument(
+        "--name",
+        type=_names,
+        metavar="NAME[,NAME]",
+        help="experiments, in this order; default: all without summary.yaml",
+    )
+    parser.add_argument(
+        "--allow_resume",
+        type=_boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="BOOL",
+        help="go on where an interrupted run stopped",
+    )
+    parser.add_argument("--folds", type=_numbers, metavar="N[,N]", help="folds to train; default: all")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in place of the config's")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check every chosen config, then train one experiment after the other.
+
+    Returns:
+        0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused.
+    """
+    from musket.config.check import refuse_unavailable
+    from musket.experiment.project import load_spec, open_project, project_root
+
+    project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
+    names = arguments.name or _here(project)
+    chosen = (
+        names if names is not None else [name for name in project.experiment_names() if not _finished(project, name)]
+    )
+    if not chosen:
+        print(f"nothing to do: no experiment without summary.yaml in {project.experiments}")
+        return 0
+    specs = {}
+    refused = False
+    for name in dict.fromkeys(chosen):
+        try:
+            specs[name] = load_spec(project.config(name), project=project, overrides=arguments.overrides)
+            refuse_unavailable(specs[name])
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            refused = True
+    if refused:
+        return 2
+
+    from musket.experiment.facade import Experiment
+
+    failed = []
+    for name, spec in specs.items():
+        experiment = Experiment.from_spec(spec, project)
+        experiment.setAllowResume(arguments.allow_resume)
+        if names is not None:
+            _forget_results(spec.source.parent)
+        try:
+            experiment.fit(foldsToExecute=arguments.folds)
+        except MusketError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
+    if failed and len(specs) > 1:
+        print(f"{len(failed)} of {len(specs)} experiments failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _here(project: Project) -> list[str] | None:
+    """The experiment whose folder is the working directory, if it is one."""
+    here = Path.cwd()
+    if not (here / "config.yaml").is_file() or not here.is_relative_to(project.experiments):
+        return None
+    return [here.relative_to(project.experiments).as_posix()]
+
+
+def _finished(project: Project, name: str) -> bool:
+    return (project.experiments / name / "summary.yaml").exists()
+
+
+def _forget_results(folder: Path) -> None:
+    """A finished experiment that is named is trained again: its summary and predictions go, weights and splits stay."""
+    (folder / "summary.yaml").unlink(missing_ok=True)
+    shutil.rmtree(folder / "predictions", ignore_errors=True)
+
+
+def _names(text: str) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] or None
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in TRUE + FALSE:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write true or false")
+    return word in TRUE
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write numbers separated by commas: 0,1") from None

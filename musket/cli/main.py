@@ -1,0 +1,99 @@
+"""The ``musket`` command. Each command is a module with ``configure(parser)`` and ``run(arguments)``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+
+from musket import __version__
+from musket.core.errors import ConfigWarning, MusketError
+
+COMMANDS = {
+    "check": "check a config completely, without training",
+    "fit": "train experiments of a project",
+    "ls": "list everything that can be named in a config",
+    "schema": "print the JSON Schema of configs, for editors",
+    "version": "print versions",
+}
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments without the program's name; default: those of the process.
+
+    Returns:
+        0 done, 1 an experiment failed, 2 wrong usage or config, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    parser = _parser(chosen)
+    if chosen is not None and chosen not in COMMANDS:
+        near = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"musket: no such command {chosen!r}{hint}\n\n{parser.format_help()}", file=sys.stderr)
+        return USAGE
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as exit_:
+        return int(exit_.code or DONE)
+    if chosen is None:
+        parser.print_help()
+        return DONE
+    try:
+        with _warnings_in_short():
+            return int(importlib.import_module(f"musket.cli.{chosen}").run(parsed))
+    except MusketError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished epochs are kept, go on with --allow_resume", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has gone, as `head` does; nothing may be flushed into the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="musket",
+        description="One YAML file trains, compares and blends image segmentation and classification models.",
+        epilog="musket COMMAND --help tells more about a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"musket {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        child = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")
+        if name == chosen:
+            importlib.import_module(f"musket.cli.{name}").configure(child)
+    return parser
+
+
+@contextlib.contextmanager
+def _warnings_in_short() -> Iterator[None]:
+    """Warnings about a config are for its author: one line each, without the place in our code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConfigWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: object, **named: object) -> None:
+            if issubclass(category, ConfigWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *rest, **named)  # type: ignore[arg-type]
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

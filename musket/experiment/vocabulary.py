@@ -1,0 +1,77 @@
+"""Every name a config may use, from the rooms that own them. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from musket.augment.catalogue import AUGMENTERS
+from musket.config.check import Vocabulary
+from musket.core.registry import Registry
+from musket.data.catalogue import DATASETS
+from musket.losses.catalogue import ACTIVATIONS, LOSSES
+from musket.losses.compose import check_loss, parse_loss
+from musket.metrics.catalogue import METRICS, adopt
+from musket.models.architectures import OPTIONS
+from musket.models.catalogue import ARCHITECTURES, ROOT_NAMES, check_encoder, check_weights, encoders
+from musket.optim.catalogue import OPTIMIZERS, SCHEDULES
+from musket.training.catalogue import CALLBACKS
+
+REGISTRIES: tuple[Registry, ...] = (
+    ARCHITECTURES,
+    LOSSES,
+    ACTIVATIONS,
+    METRICS,
+    OPTIMIZERS,
+    SCHEDULES,
+    CALLBACKS,
+    AUGMENTERS,
+    DATASETS,
+)
+
+
+def vocabulary(functions: Mapping[str, Any] | None = None) -> Vocabulary:
+    """The names that may be used now, those registered by user code included.
+
+    Args:
+        functions: dataset functions and classes of a project, by name; they come before built-in ones.
+    """
+    adopt(LOSSES)
+    return Vocabulary(
+        architectures=ARCHITECTURES,
+        losses=LOSSES,
+        metrics=METRICS,
+        optimizers=OPTIMIZERS,
+        callbacks=CALLBACKS,
+        augmenters=AUGMENTERS,
+        activations=ACTIVATIONS,
+        datasets=_with(DATASETS, functions or {}),
+        parse_loss=parse_loss,
+        schedules=SCHEDULES,
+        check_loss=check_loss,
+        check_encoder=check_encoder,
+        check_weights=check_weights,
+        supplied=ROOT_NAMES,
+        option_docs=OPTIONS,
+    )
+
+
+def listing() -> dict[str, list[tuple[str, str, list[str]]]]:
+    """What can be named, by kind (plural): name, one line of explanation, other spellings."""
+    adopt(LOSSES)
+    kinds = {
+        registry.plural: [(entry.name, entry.summary, registry.aliases(entry.name)) for entry in registry.entries()]
+        for registry in REGISTRIES
+    }
+    kinds["backbones"] = [(name, "" if name == known else f"is {known}", []) for name, known in encoders().items()]
+    return kinds
+
+
+def _with(registry: Registry, functions: Mapping[str, Any]) -> Registry:
+    joined = Registry(registry.kind, registry.plural)
+    for entry in registry.entries():
+        if entry.name.lower() not in {name.lower() for name in functions}:
+            joined.add(entry.name, entry.target, entry.summary, aliases=tuple(registry.aliases(entry.name)))
+    for name, function in functions.items():
+        joined.add(name, function, replace=True)
+    return joined
