@@ -57,7 +57,7 @@ def direction(name: str) -> Mode | None:
     Returns:
         "max", "min", or None when nobody has said.
     """
-    bare = _bare(name)
+    _, bare, _ = _parts(name)
     if bare == "loss":
         return "min"
     return METRICS.get(bare).facts.get("mode") if bare in METRICS else None
@@ -71,20 +71,19 @@ def find_column(name: str, columns: Iterable[str]) -> str | None:
     columns = list(columns)
     if name in columns:
         return name
-    if _bare(name) not in METRICS:
+    before, bare, after = _parts(name)
+    if bare not in METRICS:
         return None
-    before, _, after = name.partition(_bare(name))
-    names = (before + other + after for other in _spellings(_bare(name)))
-    folded = {column.lower(): column for column in columns}
-    return next((folded[other.lower()] for other in names if other.lower() in folded), None)
+    same = {f"{before}{spelling}{after}".lower() for spelling in (METRICS.get(bare).name, *METRICS.aliases(bare))}
+    return next((column for column in columns if column.lower() in same), None)
 
 
-def _bare(name: str) -> str:
-    return name.removeprefix("val_").removesuffix("_holdout")
-
-
-def _spellings(name: str) -> list[str]:
-    return [METRICS.get(name).name, *METRICS.aliases(name)]
+def _parts(name: str) -> tuple[str, str, str]:
+    """``val_`` or nothing, the name itself, ``_holdout`` or nothing."""
+    bare = name.removeprefix("val_")
+    before = name[: len(name) - len(bare)]
+    core = bare.removesuffix("_holdout")
+    return before, core, bare[len(core) :]
 
 
 def _fill() -> None:

@@ -47,7 +47,8 @@ class TorchSchedule(Resumable):
         self._base = [group["lr"] for group in groups] if stored is None else list(stored["base"])
         for group, base in zip(groups, self._base, strict=True):
             # torch would begin at the first rate it ever noted, also one of an earlier stage.
-            group["lr"] = group["initial_lr"] = base
+            group.pop("initial_lr", None)
+            group["lr"] = base
         self._running = build_schedule(self.schedule, run.optimizer, self._filled(run))
         if stored is not None:
             restore_schedule(self._running, stored["schedule"])
