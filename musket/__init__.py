@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from musket.core.version import VERSION
+
 if TYPE_CHECKING:
     from musket.core.errors import ConfigError, ConfigWarning, MusketError
     from musket.core.types import PredictionItem
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from musket.experiment.facade import Experiment, parse
     from musket.training.hooks import Hook, Run
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 # Public name -> module that has it. Imported when first asked for, so that `import musket` costs nothing.
 _HOMES = {

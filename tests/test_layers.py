@@ -28,11 +28,11 @@ LEVELS = {
     "experiment": 4,
     "launch": 4,
     "cli": 5,
-    "musket": 5,  # the package itself: musket/__init__.py and musket/__main__.py
-    "musket_core": 6,  # the old names re-export everything, the commands among them
-    "segmentation_pipeline": 6,
-    "classification_pipeline": 6,
-    "instance_segmentation_pipeline": 6,
+    "musket": 6,  # the package itself: musket/__init__.py and musket/__main__.py, which starts the commands
+    "musket_core": 7,  # the old names re-export everything, the commands among them
+    "segmentation_pipeline": 7,
+    "classification_pipeline": 7,
+    "instance_segmentation_pipeline": 7,
 }
 PACKAGES = (
     "musket",

@@ -11,8 +11,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
-from musket import __version__
 from musket.core.errors import ConfigWarning, MusketError
+from musket.core.version import VERSION
 
 COMMANDS = {
     "check": "check a config completely, without training",
@@ -69,7 +69,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         description="One YAML file trains, compares and blends image segmentation and classification models.",
         epilog="musket COMMAND --help tells more about a command.",
     )
-    parser.add_argument("--version", action="version", version=f"musket {__version__}")
+    parser.add_argument("--version", action="version", version=f"musket {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         child = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")

@@ -6,7 +6,7 @@ import argparse
 import platform
 from importlib import metadata
 
-from musket import __version__
+from musket.core.version import VERSION
 
 LIBRARIES = ("torch", "segmentation-models-pytorch", "timm", "lightning-fabric", "numpy", "opencv-python-headless")
 
@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print our version, Python's, and those of the libraries that decide about results."""
-    versions = {"musket": __version__, "python": platform.python_version()}
+    versions = {"musket": VERSION, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
             versions[name] = metadata.version(name)
