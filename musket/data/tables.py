@@ -327,8 +327,8 @@ def _unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> dict[str
         column = next((each for each in frame.columns if "_" in each and name in each.split("_")), None)
         if column is None:
             near = nearest(name, list(frame.columns), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise DataError(f"no column {name!r}{hint} The table has: {', '.join(frame.columns)}", path=source)
+            hint = f"did you mean {near[0]!r}? The" if near else "the"
+            raise DataError(f"no column {name!r}; {hint} table has: {', '.join(frame.columns)}", path=source)
         parts = column.split("_")
         pieces = [value.rsplit("_", len(parts) - 1) for value in frame[column]]
         short = next((row for row, piece in enumerate(pieces) if len(piece) < len(parts)), None)
