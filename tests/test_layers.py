@@ -113,8 +113,8 @@ def test_imports_go_down_only() -> None:
         ("data", "from ..training import loop", "data (2) imports musket.training.loop of training (3)"),
         ("models", "TARGET = 'musket.training.loop:fit'", "models (2) imports musket.training.loop of training (3)"),
         ("launch", "from musket.experiment import run", "rooms on one level do not know each other"),
-        ("experiment", "import musket", "experiment (4) imports musket of musket (5)"),
-        ("cli", "import musket_core.fit", "cli (5) imports musket_core.fit of musket_core (6)"),
+        ("experiment", "import musket", "experiment (4) imports musket of musket (6)"),
+        ("cli", "import musket_core.fit", "cli (5) imports musket_core.fit of musket_core (7)"),
         ("cellar", "import os", "room 'cellar' has no level"),
     ],
 )
