@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from musket.core.version import VERSION
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
@@ -31,7 +33,8 @@ def python(code: str) -> str:
     return done.stdout
 
 
-def test_changelog_leads_with_the_version() -> None:
+def test_changelog_and_package_agree_on_the_version() -> None:
+    assert VERSION == PROJECT["version"]
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert headings[0] == PROJECT["version"]
 
