@@ -102,7 +102,7 @@ class SimplePNGMaskDataSet(IndexedDataSet):
     Args:
         path: folder of images.
         mask: folder of masks; may be the same one. Grey or colour: above half of a mask's maximum is object.
-        detect_exts: take files of every extension, not only ``in_ext``.
+        detect_exts: take images of every kind, not only ``in_ext``.
         in_ext: extension of images.
         out_ext: extension of masks.
         generate: unlabelled data; all masks are empty, ``mask`` is not read.
@@ -127,16 +127,16 @@ class SimplePNGMaskDataSet(IndexedDataSet):
         self.path = str(Path(path).absolute())
         self.mask = None if generate or mask is None else str(Path(mask).absolute())
         files = list_files(path)
-        if not detect_exts:
+        if detect_exts:
+            files = _pictures(files, path, besides=out_ext if self.path == self.mask else None)
+        else:
             files = _of_type(files, in_ext, path, "in_ext", warn=self.path != self.mask)
-        elif self.path == self.mask:
-            files = [name for name in files if not _has_type(name, out_ext)]
         ids = _ids(files, self.path)
         if list is not None:
             files, ids = _chosen(files, ids, list, self.path)
         self.ids = Names(ids)
         self._images = Names(files)
-        self._masks = None if self.mask is None else Names(_partners(files, ids, self.mask, out_ext))
+        self._masks = Names([] if self.mask is None else _partners(files, ids, self.mask, out_ext))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -149,15 +149,11 @@ class SimplePNGMaskDataSet(IndexedDataSet):
 
     def get_target(self, index: int) -> np.ndarray:
         """Mask H x W x 1, bool; the image is not read unless masks are generated."""
-        return (
-            self[index].y
-            if self._masks is None or self.mask is None
-            else read_mask(Path(self.mask, self._masks[index]))
-        )
+        return self[index].y if self.mask is None else read_mask(Path(self.mask, self._masks[index]))
 
     def _read(self, index: int) -> PredictionItem:
         image = read_image(Path(self.path, self._images[index]))
-        if self._masks is None:
+        if self.mask is None:
             return PredictionItem(self.ids[index], image, np.zeros((*image.shape[:2], 1), dtype=bool))
         mask = self.get_target(index)
         if mask.shape[:2] != image.shape[:2]:
@@ -198,15 +194,14 @@ class NotzeroSimplePNGMaskDataSet(SimplePNGMaskDataSet):
         kept = [index for index in range(len(self)) if self.get_target(index).any()]
         if not kept:
             raise DataError(f"all {len(self)} masks are empty; there is nothing to train on", path=self.mask)
-        self.ids, self._images = self.ids.take(kept), self._images.take(kept)
-        self._masks = None if self._masks is None else self._masks.take(kept)
+        self.ids, self._images, self._masks = (names.take(kept) for names in (self.ids, self._images, self._masks))
 
 
 class NegativeDataSet(SimplePNGMaskDataSet):
-    """Images of any extension that show no object: masks are empty, no item counts as positive.
+    """Images of any kind that show no object: masks are empty, no item counts as positive.
 
     Raises:
-        DataError: the folder cannot be listed or is empty.
+        DataError: the folder cannot be listed, or holds no image.
     """
 
     def __init__(self, path: FilePath):
@@ -227,12 +222,22 @@ def _has_type(name: str, extension: str) -> bool:
     return name.lower().endswith("." + extension.lower().lstrip("."))
 
 
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def _pictures(files: list[str], folder: FilePath, *, besides: str | None) -> list[str]:
+    """Files with the extension of an image format, those of the type ``besides`` left out."""
+    fitting = [name for name in files if _is_picture(name) and not (besides and _has_type(name, besides))]
+    if not fitting:
+        raise DataError(f"none of the {len(files)} files here is an image ({examples(files)})", path=folder)
+    return fitting
+
+
 def _of_type(files: list[str], extension: str, folder: FilePath, argument: str, *, warn: bool = False) -> list[str]:
     """Files of one extension; an error when there are none, which names those there are."""
     fitting = [name for name in files if _has_type(name, extension)]
-    others = [
-        name for name in files if not _has_type(name, extension) and Path(name).suffix.lower() in IMAGE_EXTENSIONS
-    ]
+    others = [name for name in files if not _has_type(name, extension) and _is_picture(name)]
     if not fitting:
         found = Counter(Path(name).suffix.lower().lstrip(".") or "no extension" for name in others or files)
         there = ", ".join(f"{count} {kind}" for kind, count in found.most_common(3))

@@ -108,8 +108,15 @@ def test_extensions(tmp_path: Path) -> None:
         put_mask(tmp_path / "masks", f"{name}.PNG")
     with pytest.warns(UserWarning, match=r"2 images are left out because they are not \.jpg \(b\.jpeg, c\.png\)"):
         assert SimplePNGMaskDataSet(tmp_path / "images", tmp_path / "masks").sample_ids() == ["a"]
+    (tmp_path / "images" / "read me.txt").write_text("no image")
     everything = SimplePNGMaskDataSet(tmp_path / "images", tmp_path / "masks", detect_exts=True)
     assert [item.id for item in everything] == ["a", "b", "c"]
+
+
+def test_no_image_of_any_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no image")
+    with pytest.raises(DataError, match=r"none of the 1 files here is an image \(a\.txt\)"):
+        NegativeDataSet(tmp_path)
 
 
 def test_images_and_masks_in_one_folder(tmp_path: Path) -> None:
