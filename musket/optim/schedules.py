@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,8 @@ def build_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) 
     """A torch schedule. Building it sets the optimizer to the schedule's first rate.
 
     Args:
-        options: of the torch class. ``schedulers`` (of SequentialLR and ChainedScheduler) is a list of one-key maps,
-            name to options, in the form a config has them.
+        options: of the torch class. ``schedulers`` (of SequentialLR and ChainedScheduler) is a list of one-key maps in
+            the form of a config: name to options, to the first option alone, or to nothing.
 
     Raises:
         RegistryError: no such schedule; names the nearest.
@@ -29,15 +30,21 @@ def build_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) 
     entry = SCHEDULES.get(name)
     given = dict(options)
     if "schedulers" in given:
-        given["schedulers"] = [
-            build_schedule(inner, optimizer, inner_options or {})
-            for part in given["schedulers"]
-            for inner, inner_options in part.items()
-        ]
+        given["schedulers"] = [_inner(entry.name, optimizer, part) for part in given["schedulers"]]
     try:
         return entry.load()(optimizer=optimizer, **given)
     except (TypeError, ValueError, KeyError) as error:
         raise TrainingError(f"{entry.name} with {dict(options)}: {error}") from error
+
+
+def _inner(owner: str, optimizer: Optimizer, part: Any) -> LRScheduler:
+    if not isinstance(part, Mapping) or len(part) != 1:
+        raise TrainingError(f"{owner}: {part!r} under schedulers is no schedule; write - LinearLR: {{total_iters: 3}}")
+    [(name, options)] = part.items()
+    if options is not None and not isinstance(options, Mapping):
+        parameters = inspect.signature(SCHEDULES.load(name)).parameters
+        options = {next(option for option in parameters if option != "optimizer"): options}
+    return build_schedule(name, optimizer, options or {})
 
 
 def schedule_state(schedule: LRScheduler) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from musket.core.errors import TrainingError
+from musket.core.errors import MusketError
 from musket.optim.catalogue import SCHEDULES
 from musket.optim.schedules import build_schedule
 
@@ -25,9 +25,10 @@ def test_every_schedule_of_torch_has_its_name():
 
 
 def test_nested_schedules_are_built_from_maps(optimizer):
-    parts = [{"LinearLR": {"total_iters": 2}}, {"ConstantLR": None}]
-    schedule = build_schedule("sequentiallr", optimizer, {"schedulers": parts, "milestones": [2]})
-    assert [type(part).__name__ for part in schedule._schedulers] == ["LinearLR", "ConstantLR"]
+    parts = [{"LinearLR": {"total_iters": 2}}, {"ConstantLR": None}, {"StepLR": 3}]
+    schedule = build_schedule("sequentiallr", optimizer, {"schedulers": parts, "milestones": [2, 4]})
+    assert [type(part).__name__ for part in schedule._schedulers] == ["LinearLR", "ConstantLR", "StepLR"]
+    assert schedule._schedulers[2].step_size == 3
 
 
 @pytest.mark.parametrize(
@@ -37,9 +38,11 @@ def test_nested_schedules_are_built_from_maps(optimizer):
         ("StepLR", {"step_size": 2, "gama": 1}, "unexpected keyword argument 'gama'"),
         ("LinearLR", {"start_factor": 2}, "LinearLR with .*[Ss]tarting"),
         ("OneCycleLR", {"max_lr": 1.0}, "OneCycleLR with .*total_steps"),
+        ("ChainedScheduler", {"schedulers": ["StepLR"]}, "ChainedScheduler: 'StepLR' under schedulers is no schedule"),
+        ("ChainedScheduler", {"schedulers": [{"StepLT": 1}]}, "no such schedule 'StepLT'; nearest: StepLR"),
         ("SequentialLR", {"schedulers": [{"LinearLR": {}}], "milestones": [1]}, "SequentialLR with .*milestone"),
     ],
 )
 def test_what_torch_refuses_is_told(optimizer, name, options, told):
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(MusketError, match=told):
         build_schedule(name, optimizer, options)
