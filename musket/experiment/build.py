@@ -146,6 +146,8 @@ def build_model(spec: ExperimentSpec, pretrained: bool = True) -> torch.nn.Modul
         options=dict(spec.architecture_options),
         copy_weights=spec.copyWeights,
         pretrained=pretrained,
+        shape=spec.shape,
+        activation=spec.activation,
     )
 
 

@@ -12,7 +12,7 @@ from musket.artifacts.layout import Layout
 from musket.experiment import inference
 from musket.experiment.build import TargetShape
 from musket.experiment.data import PreparedData
-from musket.metrics.build import build_metrics
+from musket.metrics.build import MetricSet
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
@@ -74,7 +74,7 @@ def _scores(
     model: inference.TrainedModel,
     groups: Sequence[Sequence[int]],
 ) -> list[Scores]:
-    metrics = [build_metrics(spec.metrics, evaluation=True, activation=spec.activation) for _ in groups]
+    metrics = [MetricSet(spec.metrics, evaluation=True, activation=spec.activation) for _ in groups]
     sources = inference.dataset_sources(data.dataset, data.ids, positions, TargetShape.of(spec), needs_truth=True)
     for scored in model.scored(sources, groups=groups):
         assert scored.truth is not None

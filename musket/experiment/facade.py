@@ -98,7 +98,7 @@ class Experiment:
             write_jpg(path, draw_triples(*samples))
 
         run.fit(run.FitContext(self.spec, self.layout, data, options, run.local_fabric(self.spec), _console(), picture))
-        folds = list(range(len(data.folds))) if foldsToExecute is None else list(foldsToExecute)
+        folds = run.trained_folds(self.spec, self.layout, len(data.folds))
         summary = summarize(self.spec, self.layout, data, folds, subsample)
         records.write_yaml(self.layout.summary, summary)
         self.layout.in_progress.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from musket.experiment import build
 from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
 from musket.experiment.plan import units
-from musket.metrics.build import build_metrics
+from musket.metrics.build import MetricSet
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import Clipping
@@ -120,12 +120,16 @@ def _more_epochs(change: Change) -> bool:
 
 
 def check_unfinished(spec: ExperimentSpec, layout: Layout, options: FitOptions) -> None:
-    """Refuse to train a finished experiment again, unless it is resumed with more epochs.
+    """Refuse to train a finished experiment again, unless it gets more epochs or folds it does not have yet.
 
     Raises:
-        AlreadyFinished: summary.yaml is there.
+        AlreadyFinished: summary.yaml is there and covers what is asked for.
     """
     if not layout.summary.exists():
+        return
+    summary = records.read_yaml(layout.summary)
+    done = summary.get("folds", []) if isinstance(summary, dict) else []
+    if options.folds is not None and not set(options.folds) <= set(done):
         return
     if options.resume and layout.run_record.exists():
         stored = records.read_yaml(layout.run_record)["config"]
@@ -135,6 +139,12 @@ def check_unfinished(spec: ExperimentSpec, layout: Layout, options: FitOptions) 
         f"{layout.folder} is already finished (summary.yaml exists). Delete summary.yaml to train again, "
         "or raise epochs and resume (setAllowResume(True))"
     )
+
+
+def trained_folds(spec: ExperimentSpec, layout: Layout, count: int) -> list[int]:
+    """Folds that have weights of every stage: those a summary can cover."""
+    stages = range(len(spec.stages))
+    return [fold for fold in range(count) if all(layout.weights(fold, stage).exists() for stage in stages)]
 
 
 def fit(context: FitContext) -> None:
@@ -302,8 +312,8 @@ def _train_one_stage(
             pipeline,
             train,
             validation,
-            build_metrics(spec.metrics, activation=spec.activation),
-            build_metrics(spec.metrics, activation=spec.activation),
+            MetricSet(spec.metrics, activation=spec.activation),
+            MetricSet(spec.metrics, activation=spec.activation),
             hooks,
             StagePlan(
                 layout=layout,

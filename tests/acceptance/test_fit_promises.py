@@ -14,7 +14,7 @@ import yaml
 import musket
 from musket.artifacts.checkpoint import load_weights
 from musket.core.errors import AlreadyFinished, ConfigError, DataError
-from tests.support import toy
+import toy
 
 
 def rows(path: Path) -> list[dict[str, str]]:

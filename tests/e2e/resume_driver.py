@@ -16,15 +16,20 @@ import threading
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+# As a script it does not get pytest's search path.
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
 import torch
+import torch.utils.tensorboard  # what a fit imports late is imported here, once for all children
 
 import musket
+import musket.experiment.evaluate
+import musket.models.segmenters
+import musket.report.samples
 from musket.artifacts import checkpoint, files
 from musket.experiment import run
 from musket.training import loop
-from tests.support.toy import Drawn, register_small_net
+from toy import Drawn, register_small_net
 
 
 def kill_self() -> None:

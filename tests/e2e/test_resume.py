@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import toy
+import toy
 
 DRIVER = Path(__file__).with_name("resume_driver.py")
 
