@@ -367,11 +367,11 @@ _CURVES: dict[str, Callable[[float], float]] = {
 
 
 def _curve(style: str | float) -> Callable[[float], float]:
-    if style in _CURVES:
-        return _CURVES[str(style)]
+    if isinstance(style, str) and style in _CURVES:
+        return _CURVES[style]
     try:
         power = float(style)
-    except ValueError:
+    except (TypeError, ValueError):
         power = 0.0
     if not power > 0:
         raise TrainingError(f"LRVariator: style is {style!r}; allowed are {', '.join(_CURVES)} and numbers above 0")

@@ -170,6 +170,7 @@ def test_chain_may_wait_first_and_end_with_any_callback():
         ({"absSize": 1, "periodEpochs": 1, "periodSteps": 3}, "both periodEpochs and periodSteps"),
         ({"absSize": 1, "style": "wavy"}, r"style is 'wavy'; allowed are const, .* numbers above 0"),
         ({"absSize": 1, "style": -2}, "style is -2"),
+        ({"absSize": 1, "style": None}, "style is None"),
         ({"absSize": 1, "then": {}}, "then holds 0 callbacks"),
         ({"absSize": 1, "then": {"LRVariator": {"absSize": 1, "periodSteps": 9}}}, "period belongs to the first link"),
         ({"absSize": 1, "then": {"LRVariator": {"absSize": 1, "toval": 9}}}, "then: LRVariator: .*'toval'"),
