@@ -12,6 +12,7 @@ the clock is stopped, so that reading is charged in full and does not disturb th
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 
 import musket
-from musket.core.runtime import derive_seed
+from musket.core.runtime import derive_seed, memory_format
 from musket.experiment import run
 from musket.training.catalogue import CALLBACKS
 from musket.training.hooks import Hook, Run
@@ -148,27 +149,22 @@ def now_settled(loaders: list[Any]) -> None:
 
 
 class BareLoop:
-    """Forward, backward, step, on batches in memory."""
+    """Forward, backward, step, on batches in memory; same network, optimizer, precision and memory layout."""
 
     def __init__(self, run: Run):
-        import copy
-
         self.model = copy.deepcopy(run.model)
         self.device = next(self.model.parameters()).device
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.001, eps=1e-7)
+        self.layout = memory_format(self.device)
+        self.optimizer = type(run.optimizer)(self.model.parameters(), **run.optimizer.defaults)
         train, validation = LOADERS[-2], LOADERS[-1]
         self.train = [self._floats(batch) for batch in train.epoch(0)]
         self.validation = [self._floats(batch) for batch in validation.epoch(0)]
         for loader in (train, validation):
             loader.close()
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        if self.device.type == "cuda":
-            self.model.to(memory_format=torch.channels_last)
 
     def _floats(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        images = batch.images.contiguous().float().div_(255).to(self.device)
-        if self.device.type == "cuda":
-            images = images.to(memory_format=torch.channels_last)
+        images = batch.images.float().div_(255).to(self.device).contiguous(memory_format=self.layout)
         return images, batch.targets.contiguous().float().to(self.device)
 
     def epoch(self) -> float:
@@ -176,7 +172,8 @@ class BareLoop:
         self.model.train()
         for images, truth in self.train:
             with self.autocast:
-                loss = torch.nn.functional.binary_cross_entropy_with_logits(self.model(images).float(), truth)
+                logits = self.model(images).float()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -197,7 +194,10 @@ def measure(regime: Regime) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(COMMON + regime.config + f"stages: [{{epochs: {regime.rounds + 3}}}]\n")
-        dataset = Repeated(SimplePNGMaskDataSet(str(DATA / "images"), str(DATA / "masks"), in_ext="png"), regime.images)
+        dataset = Repeated(
+            SimplePNGMaskDataSet(str(DATA / "train" / "images"), str(DATA / "train" / "masks"), in_ext="png"),
+            regime.images,
+        )
         musket.parse(config).fit(dataset)
     ratios = [bare / fit for fit, bare in zip(SECONDS["fit"], SECONDS["bare"], strict=True)]
     fit, bare = (regime.images / statistics.median(SECONDS[side]) for side in ("fit", "bare"))
@@ -206,11 +206,15 @@ def measure(regime: Regime) -> tuple[float, float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("regimes", nargs="*", choices=[*REGIMES, []], help="default: light and heavy, gpu where there is one")
+    parser.add_argument(
+        "regimes", nargs="*", choices=[*REGIMES, []], help="default: light and heavy, gpu where there is one"
+    )
     chosen = parser.parse_args().regimes or (["gpu"] if torch.cuda.is_available() else ["light", "heavy"])
     CALLBACKS.add("alternate_with_bare_loop", AlternateWithBareLoop, "benchmark")
     run.BatchLoader = ListedLoader  # type: ignore[misc]
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}"
+    )
     print(f"{'regime':<66} {'fit img/s':>10} {'bare img/s':>11} {'share':>6} {'wanted':>7}")
     for name in chosen:
         regime = REGIMES[name]

@@ -7,8 +7,6 @@ from pathlib import Path
 from musket.core.registry import RegistryDict
 from musket.experiment.facade import Experiment
 from musket.experiment.facade import parse as _parse
-from musket.losses.catalogue import ACTIVATIONS, LOSSES
-from musket.metrics.catalogue import METRICS
 from musket.models.catalogue import ARCHITECTURES
 
 custom_models = RegistryDict(ARCHITECTURES)

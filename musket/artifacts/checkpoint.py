@@ -46,7 +46,7 @@ def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = (file.metadata() or {}).get(_METADATA_KEY, "{}")
     except FileNotFoundError as error:
         raise ArtifactError("no such weights file", path) from error

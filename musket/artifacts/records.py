@@ -60,11 +60,11 @@ class BatchLog:
         kept: list[list[str]] = []
         if keep_epochs and path.exists():
             with open(path, newline="") as file:
-                kept = [row for row in csv.reader(file)]
+                kept = list(csv.reader(file))
             kept = kept[:1] + [row for row in kept[1:] if int(row[0]) < keep_epochs]
         path.parent.mkdir(parents=True, exist_ok=True)
         self._names = kept[0] if kept else None
-        self._file = open(path, "w", newline="")
+        self._file = open(path, "w", newline="")  # noqa: SIM115 (closed by close)
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerows(kept)
 

@@ -63,7 +63,14 @@ class Registry:
         self._names: dict[str, str] = {}  # folded name or alias -> entry name
 
     def add(
-        self, name: str, target: Any, summary: str = "", *, aliases: tuple[str, ...] = (), replace: bool = False, **facts: Any
+        self,
+        name: str,
+        target: Any,
+        summary: str = "",
+        *,
+        aliases: tuple[str, ...] = (),
+        replace: bool = False,
+        **facts: Any,
     ) -> Entry:
         """Register ``target``. Raises RegistryError when a name is taken (unless ``replace``)."""
         if not summary and not isinstance(target, str):

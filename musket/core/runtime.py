@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -78,9 +77,3 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
     last = device.type == "cuda" or (device.type == "cpu" and torch.get_num_threads() > 1)
     return torch.channels_last if last else torch.contiguous_format
-
-
-def inference_mode() -> AbstractContextManager[Any]:
-    import torch
-
-    return torch.inference_mode()

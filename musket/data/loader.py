@@ -186,8 +186,8 @@ class _Positions(torch.utils.data.Dataset[Sample]):
         self.read = read
         self.draw = draw
 
-    def __getitem__(self, position: int) -> Sample:
-        return self.read(position, self.draw)
+    def __getitem__(self, index: int) -> Sample:
+        return self.read(index, self.draw)
 
 
 def _configured_workers() -> int:

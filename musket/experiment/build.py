@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,17 @@ import numpy as np
 
 from musket.augment.catalogue import AUGMENTERS
 from musket.augment.compile import Chain
+from musket.config.values import Call
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.core.geometry import with_channels
 from musket.core.runtime import generator
 from musket.data.loader import Sample
+from musket.data.views import read_item
 
 if TYPE_CHECKING:
     import torch
 
-    from musket.config.schema import ExperimentSpec, Part, StageSpec
+    from musket.config.schema import SegmentationSpec, Part, StageSpec
     from musket.pipelines.segmentation import Normalization, SegmentationPipeline
     from musket.training.hooks import Hook
 
@@ -36,7 +38,7 @@ class TargetShape:
     classes: int
 
     @classmethod
-    def of(cls, spec: ExperimentSpec) -> TargetShape:
+    def of(cls, spec: SegmentationSpec) -> TargetShape:
         height, width, channels = spec.shape
         return cls(height, width, channels, spec.classes)
 
@@ -46,17 +48,13 @@ DEFAULT_SHAPE = (256, 256, 3)
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
-    """One item of a duck-typed dataset, by the most specific method it has.
+    """One item of a duck-typed dataset.
 
     Raises:
         DataError: the dataset's own code failed; names position and cause. Errors that name the sample pass.
     """
     try:
-        if hasattr(dataset, "item"):
-            return dataset.item(position, is_train)
-        if is_train and hasattr(dataset, "get_train_item"):
-            return dataset.get_train_item(position)
-        return dataset[position]
+        return read_item(dataset, position, is_train)
     except MusketError:
         raise
     except Exception as error:
@@ -65,7 +63,9 @@ def fetch(dataset: Any, position: int, is_train: bool) -> Any:
         ) from error
 
 
-def checked_arrays(item: Any, sample_id: str, shape: TargetShape, needs_truth: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def checked_arrays(
+    item: Any, sample_id: str, shape: TargetShape, needs_truth: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Image H x W x C and mask H x W x classes of an item, as this network can use them.
 
     Raises:
@@ -80,7 +80,9 @@ def checked_arrays(item: Any, sample_id: str, shape: TargetShape, needs_truth: b
         )
     if image.dtype not in (np.uint8, np.uint16, np.float32):
         if not np.issubdtype(image.dtype, np.floating):
-            raise DataError(f"images of type {image.dtype} are not supported; use uint8, uint16 or float32", sample=sample_id)
+            raise DataError(
+                f"images of type {image.dtype} are not supported; use uint8, uint16 or float32", sample=sample_id
+            )
         image = image.astype(np.float32)
     if item.y is None:
         if needs_truth:
@@ -94,7 +96,9 @@ def checked_arrays(item: Any, sample_id: str, shape: TargetShape, needs_truth: b
             sample=sample_id,
         )
     if mask.shape[2] != shape.classes:
-        raise DataError(f"the mask has {mask.shape[2]} channels, the config says classes: {shape.classes}", sample=sample_id)
+        raise DataError(
+            f"the mask has {mask.shape[2]} channels, the config says classes: {shape.classes}", sample=sample_id
+        )
     return image, mask
 
 
@@ -118,14 +122,14 @@ class SampleMaker:
         return Sample(sample_id, image, mask)
 
 
-def chain_for(spec: ExperimentSpec, parts: Sequence[Part]) -> Chain:
+def chain_for(spec: SegmentationSpec, parts: Sequence[Part]) -> Chain:
     """Augmentation steps and the final resize as one function."""
     shape = TargetShape.of(spec)
     operations = tuple(AUGMENTERS.load(part.name)(**part.options) for part in parts)
     return Chain(operations, shape.height, shape.width)
 
 
-def build_model(spec: ExperimentSpec, pretrained: bool = True) -> torch.nn.Module:
+def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Module:
     """The network of a spec, giving logits.
 
     Args:
@@ -151,7 +155,9 @@ def build_model(spec: ExperimentSpec, pretrained: bool = True) -> torch.nn.Modul
     )
 
 
-def normalization(spec: ExperimentSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None) -> Normalization:
+def normalization(
+    spec: SegmentationSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None
+) -> Normalization:
     """Mean and deviation of the inputs: those stored with the weights, else the encoder's own."""
     from musket.pipelines.segmentation import Normalization
 
@@ -163,7 +169,7 @@ def normalization(spec: ExperimentSpec, model: torch.nn.Module, stored: Mapping[
 
 
 def build_pipeline(
-    spec: ExperimentSpec, normalization: Normalization, loss: str | None, device: torch.device
+    spec: SegmentationSpec, normalization: Normalization, loss: str | None, device: torch.device
 ) -> SegmentationPipeline:
     """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
@@ -179,7 +185,7 @@ def build_pipeline(
     ).to(device)
 
 
-def build_callbacks(spec: ExperimentSpec, stage: StageSpec) -> list[Hook]:
+def build_callbacks(spec: SegmentationSpec, stage: StageSpec) -> list[Hook]:
     """Callbacks of a stage: its own instead of the root's if it has any, then the extra ones."""
     from musket.training.catalogue import CALLBACKS
 
@@ -187,7 +193,9 @@ def build_callbacks(spec: ExperimentSpec, stage: StageSpec) -> list[Hook]:
     return [CALLBACKS.load(part.name)(**part.options) for part in parts]
 
 
-def build_dataset(spec: ExperimentSpec, factories: Callable[[str], Any], name: str | None, data_folder: Path | None) -> Any:
+def build_dataset(
+    spec: SegmentationSpec, factories: Callable[[str], Any], name: str | None, data_folder: Path | None
+) -> Any:
     """The dataset a config names.
 
     Args:
@@ -208,6 +216,7 @@ def build_dataset(spec: ExperimentSpec, factories: Callable[[str], Any], name: s
         if name is not None:
             key, problem = (f"datasets.{name}", f"there is no such entry{known}")
         raise ConfigError(spec.source, [Problem(0, 0, key, problem)])
+    assert isinstance(call, Call), "the config check refuses other forms as not available yet"
     function = factories(call.name)
     with contextlib.ExitStack() as stack:
         if data_folder is not None and data_folder.is_dir():
@@ -224,14 +233,3 @@ def build_dataset(spec: ExperimentSpec, factories: Callable[[str], Any], name: s
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise DataError(f"dataset function {call.name} returned {type(dataset).__name__}, which is no dataset")
     return dataset
-
-
-@contextlib.contextmanager
-def named(sample_id: str) -> Iterator[None]:
-    """Make errors inside name the sample."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{type(error).__name__}: {error}", sample=sample_id) from error

@@ -58,7 +58,9 @@ custom_objects = CustomObjects()
 def _registering(registry: Registry) -> Callable[[T], T]:
     def decorate(target: T) -> T:
         name = target.__name__  # type: ignore[attr-defined]
-        registry.add(name, target, replace=name in registry and registry.get(name).facts.get("custom") is True, custom=True)
+        registry.add(
+            name, target, replace=name in registry and registry.get(name).facts.get("custom") is True, custom=True
+        )
         return target
 
     return decorate

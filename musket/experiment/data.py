@@ -20,7 +20,7 @@ from musket.data.split import SplitSettings, split_record, splits_of
 from musket.data.views import SubDataSet
 
 if TYPE_CHECKING:
-    from musket.config.schema import ExperimentSpec
+    from musket.config.schema import SegmentationSpec
     from musket.experiment.project import Project
 
 
@@ -52,7 +52,7 @@ class PreparedData:
         return view
 
 
-def prepare(spec: ExperimentSpec, layout: Layout, dataset: Any, project: Project | None) -> PreparedData:
+def prepare(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> PreparedData:
     """Ids and splits of a dataset under a config; the splits are stored beside it the first time.
 
     Raises:
@@ -81,7 +81,7 @@ def prepare(spec: ExperimentSpec, layout: Layout, dataset: Any, project: Project
     return PreparedData(dataset, ids, found.folds, holdout, Positivity(dataset))
 
 
-def dataset_factory(spec: ExperimentSpec, project: Project | None) -> Callable[[str], Any]:
+def dataset_factory(spec: SegmentationSpec, project: Project | None) -> Callable[[str], Any]:
     """Looks up functions and classes a config names: the project's modules, ``imports``, then the built-in datasets."""
 
     def find(name: str) -> Any:

@@ -15,13 +15,13 @@ from musket.experiment.data import PreparedData
 from musket.metrics.build import MetricSet
 
 if TYPE_CHECKING:
-    from musket.config.schema import ExperimentSpec
+    from musket.config.schema import SegmentationSpec
 
 Scores = dict[str, float]
 
 
 def summarize(
-    spec: ExperimentSpec, layout: Layout, data: PreparedData, folds: Sequence[int], subsample: float
+    spec: SegmentationSpec, layout: Layout, data: PreparedData, folds: Sequence[int], subsample: float
 ) -> dict[str, Any]:
     """Compute what summary.yaml holds, from the stored weights.
 
@@ -50,7 +50,7 @@ def summarize(
     }
 
 
-def _validation_scores(spec: ExperimentSpec, layout: Layout, data: PreparedData, fold: int) -> list[Scores]:
+def _validation_scores(spec: SegmentationSpec, layout: Layout, data: PreparedData, fold: int) -> list[Scores]:
     """Scores of one fold's validation part: one entry per stage, then one for all stages together."""
     stages = range(len(spec.stages))
     model = inference.load(spec, layout, len(data.folds), fold, None)
@@ -58,7 +58,7 @@ def _validation_scores(spec: ExperimentSpec, layout: Layout, data: PreparedData,
     return _scores(spec, data, data.folds[fold].validation, model, groups)
 
 
-def _holdout_scores(spec: ExperimentSpec, layout: Layout, data: PreparedData, folds: Sequence[int]) -> list[Scores]:
+def _holdout_scores(spec: SegmentationSpec, layout: Layout, data: PreparedData, folds: Sequence[int]) -> list[Scores]:
     """The same for the holdout, each group being the mean of all folds."""
     stages = len(spec.stages)
     model = inference.load(spec, layout, len(data.folds), list(folds), None)
@@ -68,7 +68,7 @@ def _holdout_scores(spec: ExperimentSpec, layout: Layout, data: PreparedData, fo
 
 
 def _scores(
-    spec: ExperimentSpec,
+    spec: SegmentationSpec,
     data: PreparedData,
     positions: Sequence[int],
     model: inference.TrainedModel,

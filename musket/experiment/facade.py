@@ -36,12 +36,17 @@ class Experiment:
     """
 
     def __init__(self, spec: ExperimentSpec, project: Project | None = None):
+        from musket.config.schema import SegmentationSpec
+
+        if not isinstance(spec, SegmentationSpec):
+            raise MusketError(f"{spec.source}: not available yet: {spec.dialect} experiments")
         self.spec = spec
         self.project = project
         self.layout = Layout(spec.source)
         self.resume = False
         self.accept_changes = False
         self._dataset: Any = None
+        self._prepared: PreparedData | None = None
 
     @classmethod
     def from_spec(cls, spec: ExperimentSpec, project: Project | None = None) -> Experiment:
@@ -92,6 +97,7 @@ class Experiment:
         options = run.FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample)
         self._refuse_unavailable()
         run.check_unfinished(self.spec, self.layout, options)
+        self._prepared = None  # the dataset may have grown since it was last looked at
         data = self._prepare(dataset)
 
         def picture(path: Path, samples: tuple[Any, Any, Any]) -> None:
@@ -133,9 +139,12 @@ class Experiment:
     def _prepare(self, dataset: Any = None) -> PreparedData:
         from musket.experiment.data import prepare
 
-        if isinstance(dataset, str):
+        if dataset is None or isinstance(dataset, str):
             dataset = self.get_dataset(dataset)
-        return prepare(self.spec, self.layout, self.get_dataset() if dataset is None else dataset, self.project)
+        # Ids of a dataset that cannot tell them are read item by item, so they are asked for once.
+        if self._prepared is None or self._prepared.dataset is not dataset:
+            self._prepared = prepare(self.spec, self.layout, dataset, self.project)
+        return self._prepared
 
     def holdout(self, ds: Any = None) -> Any:
         """The samples kept out of every fold. Raises ArtifactError when the config cuts none off."""
@@ -310,7 +319,13 @@ class Experiment:
         return np.stack(results)
 
     def evaluateAll(
-        self, ds: Any, fold: int, stage: Choice = -1, negatives: Any = "real", ttflips: Any = None, batchSize: int | None = None
+        self,
+        ds: Any,
+        fold: int,
+        stage: Choice = -1,
+        negatives: Any = "real",
+        ttflips: Any = None,
+        batchSize: int | None = None,
     ) -> Iterator[PredictedBatch]:
         """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch."""
         from musket.data.sampling import PartSampler
@@ -322,7 +337,14 @@ class Experiment:
         yield from _batched(self._on_dataset(part, fold, stage, -1, size, ttflips, needs_truth=True), size)
 
     def _in_directory(
-        self, path: Any, fold: Choice, stage: Choice, limit: int, batch_size: int | None, ttflips: Any, failures: Failures
+        self,
+        path: Any,
+        fold: Choice,
+        stage: Choice,
+        limit: int,
+        batch_size: int | None,
+        ttflips: Any,
+        failures: Failures,
     ) -> Iterator[Scored]:
         from musket.data.folders import DirectoryDataSet
 

@@ -18,7 +18,7 @@ from musket.experiment import build
 from musket.predict.runner import Failures, Forward, InputShape, Scored, Source, predict
 
 if TYPE_CHECKING:
-    from musket.config.schema import ExperimentSpec
+    from musket.config.schema import SegmentationSpec
 
 Choice = int | Sequence[int] | None
 """One fold or stage, several, or None for all; stage -1 is the last."""
@@ -26,19 +26,19 @@ Choice = int | Sequence[int] | None
 
 @dataclass(frozen=True)
 class MemberKey:
+    """Which network: fold and stage."""
+
     fold: int
     stage: int
 
 
-def choose(spec: ExperimentSpec, fold_count: int, fold: Choice, stage: Choice) -> list[MemberKey]:
+def choose(spec: SegmentationSpec, fold_count: int, fold: Choice, stage: Choice) -> list[MemberKey]:
     """Members of an ensemble, folds outermost.
 
     Raises:
         ArtifactError: there is no such fold or stage.
     """
-    stages = [
-        number + len(spec.stages) if number < 0 else number for number in _listed(stage, range(len(spec.stages)))
-    ]
+    stages = [number + len(spec.stages) if number < 0 else number for number in _listed(stage, range(len(spec.stages)))]
     folds = _listed(fold, range(fold_count))
     for kind, chosen, count in (("fold", folds, fold_count), ("stage", stages, len(spec.stages))):
         for number in chosen:
@@ -61,7 +61,7 @@ class TrainedModel:
         modules: the plain torch networks (logits), in eval mode on the device.
     """
 
-    def __init__(self, spec: ExperimentSpec, layout: Layout, keys: Sequence[MemberKey]):
+    def __init__(self, spec: SegmentationSpec, layout: Layout, keys: Sequence[MemberKey]):
         self.spec = spec
         self.keys = list(keys)
         self.fabric = make_fabric()
@@ -125,7 +125,7 @@ def _constant(image: np.ndarray) -> Callable[[], tuple[np.ndarray, None]]:
     return lambda: (image, None)
 
 
-def load(spec: ExperimentSpec, layout: Layout, fold_count: int, fold: Choice, stage: Choice) -> TrainedModel:
+def load(spec: SegmentationSpec, layout: Layout, fold_count: int, fold: Choice, stage: Choice) -> TrainedModel:
     """Best weights of the chosen folds and stages.
 
     A single missing file is an error; of several, those that exist are used and the missing ones are reported.

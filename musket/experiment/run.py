@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from rich.console import Console
 
-    from musket.config.schema import ExperimentSpec, StageSpec
+    from musket.config.schema import SegmentationSpec, StageSpec
     from musket.pipelines.segmentation import Normalization
 
 # Keys that may change between a run and its resumption without making it another run.
@@ -64,7 +64,7 @@ class FitOptions:
 class FitContext:
     """What every unit of one ``fit`` shares."""
 
-    spec: ExperimentSpec
+    spec: SegmentationSpec
     layout: Layout
     data: PreparedData
     options: FitOptions
@@ -77,19 +77,22 @@ class FitContext:
         return primary_monitor(self.spec)
 
 
-def primary_monitor(spec: ExperimentSpec) -> Monitor:
+def primary_monitor(spec: SegmentationSpec) -> Monitor:
     """The figure that decides which epoch is best. Raises TrainingError when its direction is unknown."""
     return Monitor("primary_metric", spec.primary_metric, spec.primary_metric_mode)
 
 
-def run_record(spec: ExperimentSpec, data: PreparedData, fabric: Fabric) -> dict[str, Any]:
+def run_record(spec: SegmentationSpec, data: PreparedData, fabric: Fabric) -> dict[str, Any]:
     """What run.yaml holds: the resolved config, the data it was trained on, and with what."""
     return {
         "config": spec.dump(),
         "data": {"samples": len(data.ids), "fingerprint": data.fingerprint},
         "device": str(fabric.device.type),
         "precision": str(fabric._precision.precision),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in ("musket", "torch", "timm")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("musket", "torch", "timm")},
+        },
     }
 
 
@@ -119,7 +122,7 @@ def _more_epochs(change: Change) -> bool:
     )
 
 
-def check_unfinished(spec: ExperimentSpec, layout: Layout, options: FitOptions) -> None:
+def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions) -> None:
     """Refuse to train a finished experiment again, unless it gets more epochs or folds it does not have yet.
 
     Raises:
@@ -141,7 +144,7 @@ def check_unfinished(spec: ExperimentSpec, layout: Layout, options: FitOptions) 
     )
 
 
-def trained_folds(spec: ExperimentSpec, layout: Layout, count: int) -> list[int]:
+def trained_folds(spec: SegmentationSpec, layout: Layout, count: int) -> list[int]:
     """Folds that have weights of every stage: those a summary can cover."""
     stages = range(len(spec.stages))
     return [fold for fold in range(count) if all(layout.weights(fold, stage).exists() for stage in stages)]
@@ -252,7 +255,7 @@ def _stored_progress(layout: Layout, fold: int, stage: int, options: FitOptions)
     return read_progress(checkpoint.load_state(path)) if options.resume and path.exists() else None
 
 
-def _check_growth(spec: ExperimentSpec, progress: dict[int, Progress | None], newest: int) -> None:
+def _check_growth(spec: SegmentationSpec, progress: dict[int, Progress | None], newest: int) -> None:
     """More epochs for a stage that a later one already built upon cannot be had by resuming."""
     for stage, found in progress.items():
         if stage < newest and found is not None and not found.finished(spec.stages[stage].epochs):
@@ -298,7 +301,9 @@ def _train_one_stage(
     if stage.initial_weights is not None and not resumed:
         _load_initial(context, module, stage.initial_weights)
     inputs = build.normalization(spec, module)
-    pipeline = build.build_pipeline(spec, inputs, stage.loss or spec.loss, fabric.device)
+    loss = stage.loss or spec.loss
+    assert loss is not None, "the config check asks for a loss, here or at the root"
+    pipeline = build.build_pipeline(spec, inputs, loss, fabric.device)
     train, validation, run = _loaders(context, unit, number, module, optimizer)
     hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage)])
     state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
@@ -308,7 +313,7 @@ def _train_one_stage(
             module,
             wrapped,
             optimizer,
-            fabric.setup_optimizers(optimizer),
+            cast("torch.optim.Optimizer", fabric.setup_optimizers(optimizer)),
             pipeline,
             train,
             validation,
@@ -334,7 +339,7 @@ def _train_one_stage(
     return optimizer
 
 
-def weights_metadata(spec: ExperimentSpec, inputs: Normalization) -> dict[str, Any]:
+def weights_metadata(spec: SegmentationSpec, inputs: Normalization) -> dict[str, Any]:
     """What a weights file says of itself: enough to know which network and which inputs it belongs to."""
     return {
         "architecture": spec.architecture,
@@ -369,8 +374,8 @@ def _loaders(
     steps = kept // spec.batch
     if steps == 0:
         raise TrainingError(
-            f"0 iterations: fold {unit.fold}, stage {number} has {kept} training samples after negatives and subsample, "
-            f"fewer than one batch of {spec.batch}. Lower batch, or take more samples"
+            f"0 iterations: fold {unit.fold}, stage {number} has {kept} training samples after negatives and "
+            f"subsample, fewer than one batch of {spec.batch}. Lower batch, or take more samples"
         )
     steps = min(steps, spec.maxEpochSize or steps)
     validation_order = PartSampler(fold.validation, validation_negatives, data.is_positive).order(0, 0)
@@ -423,6 +428,6 @@ def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -
     return hooks
 
 
-def local_fabric(spec: ExperimentSpec) -> Fabric:
+def local_fabric(spec: SegmentationSpec) -> Fabric:
     """Fabric for this process and this spec."""
     return make_fabric(devices=spec.gpus)

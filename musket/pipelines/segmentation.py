@@ -16,7 +16,9 @@ Activation = Callable[[torch.Tensor], torch.Tensor]
 class Loss(Protocol):
     """Logits and truth -> scalar and its named parts."""
 
-    def __call__(self, logits: torch.Tensor, truth: torch.Tensor, /) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
+    def __call__(
+        self, logits: torch.Tensor, truth: torch.Tensor, /
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class SegmentationPipeline:
 
     def step(self, model: torch.nn.Module, batch: Batch) -> StepResult:
         """Forward and loss of one batch with truth."""
-        assert batch.targets is not None and self.loss is not None, "training and validation need masks and a loss"
+        assert batch.targets is not None, "training and validation need masks"
+        assert self.loss is not None, "this pipeline was built for prediction only"
         logits = self.logits(model, batch.images)
         loss, parts = self.loss(logits, batch.targets)
         with torch.no_grad():

@@ -109,7 +109,7 @@ def predict(
         stacked = torch.from_numpy(np.stack([one.fitted for one in ready])).permute(0, 3, 1, 2).to(device)
         with torch.inference_mode():
             members = [forward(stacked).permute(0, 2, 3, 1).cpu().numpy() for forward in forwards]
-        means = [np.mean([members[index] for index in group], axis=0, dtype=np.float32) for group in groups]
+        means = [np.stack([members[index] for index in group]).mean(axis=0) for group in groups]
         for row, one in enumerate(ready):
             height, width = one.image.shape[:2]
             yield Scored(one.id, one.image, one.truth, [resize_scores(mean[row], height, width) for mean in means])

@@ -67,8 +67,11 @@ class EarlyStopping(Resumable):
         if self.wait >= self.patience:
             run.stop = f"{self.monitor.name} did not improve on {self.best:g} in {self.wait} epochs (EarlyStopping)"
             _log.log(self.level, "epoch %d: %s", run.epoch + 1, run.stop)
-            if self.weights is not None:
-                run.model.load_state_dict(self.weights)
+
+    def on_stage_end(self, run: Run) -> None:
+        # Not before: the checkpoint of the last epoch must hold that epoch's own weights.
+        if run.stop is not None and self.weights is not None:
+            run.model.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"wait": self.wait, "best": self.best, "weights": self.weights}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -113,14 +114,9 @@ class Hooks(Hook):
             hook.on_epoch_end(run, row)
 
     def on_stage_end(self, run: Run) -> None:
-        first: Exception | None = None
-        for hook in self.hooks:
-            try:
-                hook.on_stage_end(run)
-            except Exception as error:
-                first = first or error
-        if first is not None:
-            raise first
+        with contextlib.ExitStack() as stack:  # runs them all, and raises what one raised afterwards
+            for hook in reversed(self.hooks):
+                stack.callback(hook.on_stage_end, run)
 
     def state_dict(self) -> dict[str, Any]:
         return {"hooks": [[type(hook).__name__, hook.state_dict()] for hook in self.hooks]}

@@ -176,7 +176,9 @@ def validate(
     return {f"val_{name}": value for name, value in {**averages.compute(), **metrics.compute()}.items()}
 
 
-def _as_arrays(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _as_arrays(
+    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     images, truths, predictions = (
         torch.cat(column).permute(0, 2, 3, 1).cpu().numpy() for column in zip(*parts, strict=True)
     )

@@ -45,7 +45,7 @@ class StagePlan:
     seed: int
     epochs: int
     monitor: Monitor
-    clipping: Clipping = Clipping()
+    clipping: Clipping = field(default_factory=Clipping)
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -132,7 +132,15 @@ def train_stage(
             hooks.on_epoch_start(run)
             row: records.Row = {"epoch": float(epoch)}
             row |= train_epoch(
-                fabric, wrapped, wrapped_optimizer, pipeline, train.epoch(epoch), train_metrics, hooks, run, plan.clipping
+                fabric,
+                wrapped,
+                wrapped_optimizer,
+                pipeline,
+                train.epoch(epoch),
+                train_metrics,
+                hooks,
+                run,
+                plan.clipping,
             )
             row["lr"] = run.lr
             row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 import yaml
 
 import musket
 from musket.artifacts.checkpoint import load_state, load_weights, save_weights
 from musket.core.errors import ArtifactError, ConfigChanged, DataError, MusketError, TrainingError
-import toy
 
 
 class Broken(toy.Drawn):
@@ -161,7 +161,7 @@ except ArtifactError as error:
             [sys.executable, "-c", script, folder], capture_output=True, text=True, cwd=Path(__file__).parents[2]
         )
         assert "no permission to write here" in done.stdout, done.stderr
-        assert os.listdir(folder) == []
+        assert not list(Path(folder).iterdir())
 
 
 def test_weights_of_another_architecture(tmp_path: Path) -> None:
@@ -254,7 +254,9 @@ def test_s52_finished_folds_are_skipped(tmp_path: Path, monkeypatch: pytest.Monk
     cfg.layout.summary.unlink()
     built: list[bool] = []
     original = build.build_model
-    monkeypatch.setattr(build, "build_model", lambda spec, pretrained=True: built.append(pretrained) or original(spec, pretrained))
+    monkeypatch.setattr(
+        build, "build_model", lambda spec, pretrained=True: built.append(pretrained) or original(spec, pretrained)
+    )
     cfg.setAllowResume(True)
     cfg.fit(toy.Drawn())
     assert built.count(True) == 1  # fold 1 alone; the other calls load trained weights for the summary
@@ -276,7 +278,10 @@ def test_changed_data_is_refused_and_says_what_changed(tmp_path: Path) -> None:
         cfg.fit(toy.Drawn(15))
 
 
-@pytest.mark.parametrize(("changes", "said"), [({"foldsToExecute": [7]}, "no fold 7"), ({"start_from_stage": 3}, "no stage 3"), ({"subsample": 0}, "subsample")])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"foldsToExecute": [7]}, "no fold 7"), ({"start_from_stage": 3}, "no stage 3"), ({"subsample": 0}, "subsample")],
+)
 def test_impossible_requests(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(MusketError, match=said):
         toy.experiment(tmp_path).fit(toy.Drawn(), **changes)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 import yaml
 
 import musket
 from musket.artifacts.checkpoint import load_weights
 from musket.core.errors import AlreadyFinished, ConfigError, DataError
-import toy
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -57,7 +57,7 @@ def test_s11_example_pictures_have_three_columns(fitted: musket.Experiment) -> N
 
 def test_s13_metrics_and_their_val_twins_are_logged(fitted: musket.Experiment) -> None:
     found = rows(fitted.layout.metrics(0, 0))
-    assert list(found[0])[0] == "epoch"
+    assert next(iter(found[0])) == "epoch"
     assert {"binary_accuracy", "dice", "loss", "lr", "val_binary_accuracy", "val_dice", "val_loss"} <= set(found[0])
     assert list(found[0])[1:] == sorted(list(found[0])[1:])
     assert [row["epoch"] for row in found] == ["0", "1", "2"]
@@ -122,7 +122,9 @@ def test_s28_a_stage_starts_from_the_best_weights_of_the_one_before(tmp_path: Pa
     assert metadata["stage"] == 0
 
 
-def test_s36_predict_in_directory_calls_once_per_file_at_original_size(fitted: musket.Experiment, tmp_path: Path) -> None:
+def test_s36_predict_in_directory_calls_once_per_file_at_original_size(
+    fitted: musket.Experiment, tmp_path: Path
+) -> None:
     images, _ = toy.write_discs(tmp_path, 3)
     seen: list[tuple[str, tuple[int, ...], Any]] = []
 
@@ -206,7 +208,7 @@ def test_x2_a_copied_folder_stays_readable(fitted: musket.Experiment, tmp_path: 
 
     folder = tmp_path / "elsewhere"
     shutil.copytree(fitted.layout.folder, folder)
-    moved = musket.parse(folder / "config.yaml", **{"folds_count": 5})
+    moved = musket.parse(folder / "config.yaml", folds_count=5)
     assert moved.info()[0]["best"] == fitted.info()[0]["best"]
     images = np.stack([toy.draw_disc(1)[0]])
     assert moved.load_model(0, 0).predict(images).shape == (1, 40, 48, 1)
@@ -305,7 +307,9 @@ def test_fit_without_a_dataset_says_what_to_do(tmp_path: Path) -> None:
         toy.experiment(tmp_path).fit()
 
 
-def test_images_that_cannot_be_predicted_are_reported_after_the_others(fitted: musket.Experiment, tmp_path: Path) -> None:
+def test_images_that_cannot_be_predicted_are_reported_after_the_others(
+    fitted: musket.Experiment, tmp_path: Path
+) -> None:
     images, _ = toy.write_discs(tmp_path, 3)
     (images / "disc-01.jpg").write_bytes(b"no picture")
     seen: list[str] = []

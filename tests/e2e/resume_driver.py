@@ -16,11 +16,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# As a script it does not get pytest's search path.
+# ruff: noqa: E402 (a script does not get pytest's search path)
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
 import torch
 import torch.utils.tensorboard  # what a fit imports late is imported here, once for all children
+from toy import Drawn, register_small_net
 
 import musket
 import musket.experiment.evaluate
@@ -29,7 +30,6 @@ import musket.report.samples
 from musket.artifacts import checkpoint, files
 from musket.experiment import run
 from musket.training import loop
-from toy import Drawn, register_small_net
 
 
 def kill_self() -> None:
@@ -109,7 +109,9 @@ def main() -> int:
             train(folder)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        print(f"{kill or 'last'}: {'killed' if os.WIFSIGNALED(status) else f'exit {os.WEXITSTATUS(status)}'}", flush=True)
+        print(
+            f"{kill or 'last'}: {'killed' if os.WIFSIGNALED(status) else f'exit {os.WEXITSTATUS(status)}'}", flush=True
+        )
         if os.WIFEXITED(status) and os.WEXITSTATUS(status):
             return 1
     return 0

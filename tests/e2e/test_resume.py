@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import toy
 
 DRIVER = Path(__file__).with_name("resume_driver.py")
 
-CONFIG = toy.CONFIG.partition("stages:")[0] + """\
+CONFIG = (
+    toy.CONFIG.partition("stages:")[0]
+    + """\
 callbacks:
   ReduceLROnPlateau: {monitor: val_loss, factor: 0.5, patience: 0, cooldown: 0}
   EarlyStopping: {monitor: val_dice, patience: 3}
@@ -23,6 +24,7 @@ stages:
     lr: 0.001
     loss: binary_crossentropy
 """
+)
 
 
 def run(folder: Path, *kills: str) -> str:
