@@ -1,13 +1,14 @@
 """The segmentation architectures: one function each, its options in its signature.
 
-An architecture is a function that receives those root keys of the experiment it names as parameters and returns a module
-giving logits. The functions here return networks of segmentation_models_pytorch (smp, https://smp.readthedocs.io): a
-module with the parts ``encoder``, ``decoder`` and ``segmentation_head``. Networks of the user's own follow the same rule
-and may return any module. Nothing here imports torch before a network is built, so options are checked at no cost.
+An architecture is a function that receives those root keys of the experiment it names as parameters and returns a
+module giving logits. The functions here return networks of segmentation_models_pytorch (smp,
+https://smp.readthedocs.io): a module with the parts ``encoder``, ``decoder`` and ``segmentation_head``. Architectures
+of the user's own follow the same rule and may return any module. Nothing here imports torch before a network is built,
+so options are checked at no cost.
 
-Options carry smp's names; the names of the old framework are further spellings of them. Where smp has no such option the
-part is put in afterwards (:mod:`musket.models.parts`); where it would be another network, only the value that describes
-this one is allowed. Defaults are those of the old framework where it had the option, else smp's.
+Options carry smp's names; the names of the old framework are further spellings of them. Where smp has no such option
+the part is put in afterwards (:mod:`musket.models.parts`); where it would be another network, only the value that
+describes this one is allowed. Defaults are those of the old framework where it had the option, else smp's.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ OPTIONS = {
     "encoder_depth": "Number of encoder stages used; each halves the resolution.",
     "encoder_options": "Arguments for timm's create_model; for timm encoders only.",
     "encoder_output_indices": "Blocks of the transformer that are read, finest first. Default: evenly spaced.",
-    "encoder_output_stride": "The encoder's last features are this many times smaller than the input; below 32 by dilation.",
+    "encoder_output_stride": "The encoder's last features are this many times smaller than the input.",
     "final_interpolation": "How the finished map is brought to the size of the input.",
     "fpn_layers": "The levels are always the encoder's last four stages.",
     "last_upsample": "The finished map is always brought to the size of the input.",
@@ -56,7 +57,7 @@ OPTIONS = {
     "psp_pooling_type": "How the pyramid sums up its regions: mean or maximum.",
     "skip_connections": "The skips are always the encoder's own stages; encoder_depth says how many.",
     "upsample_kernel_size": "Kernel of the convolution after upsampling, [height, width], odd.",
-    "upsample_layer": "How a block doubles the resolution: interpolation and a convolution, or a transposed convolution.",
+    "upsample_layer": "How a block doubles the resolution: interpolation and convolution, or transposed convolution.",
     "upsample_rates": "Every block doubles the resolution; encoder_depth says how many there are.",
     "use_batchnorm": "Always normalised, by groups of channels, which no batch is too small for.",
 }
@@ -385,8 +386,8 @@ def deeplab_v3(
     """DeepLabV3 (arXiv:1706.05587): a dilated encoder keeps its features fine; a pyramid of dilations reads them."""
     from segmentation_models_pytorch import DeepLabV3
 
-    from musket.models.parts import use_gradual_dilation
     from musket.models.catalogue import VOC_ENCODERS
+    from musket.models.parts import use_gradual_dilation
 
     stride = encoder_output_stride or (16 if "xception" in backbone else 8)
     network = DeepLabV3(

@@ -26,8 +26,8 @@ ROOT_NAMES = frozenset(
 )
 """Parameters of an architecture that are filled from the experiment; its other parameters are its options.
 
-``backbone_name`` is the old name of ``backbone``, ``input_shape`` of ``shape`` ([height, width, channels]); ``in_channels``
-is the last number of ``shape``.
+``backbone_name`` is the old name of ``backbone``, ``input_shape`` of ``shape`` ([height, width, channels]);
+``in_channels`` is the last number of ``shape``.
 """
 
 
@@ -213,7 +213,7 @@ UNTRAINED = frozenset({"tu-resnetv2_152", "tu-mobilenetv2_035", "tu-mobilenetv2_
 """Encoders of the tables here for which nobody publishes weights."""
 
 VOC_ENCODERS = {"resnet50": "DeepLabV3_ResNet50_Weights", "resnet101": "DeepLabV3_ResNet101_Weights"}
-"""Encoders for which torchvision keeps a DeepLabV3 trained on the 21 classes of Pascal VOC, and the name of its weights."""
+"""Encoders with which torchvision keeps a DeepLabV3 trained on the 21 classes of Pascal VOC; name of its weights."""
 
 VOC_ENCODERS_ONCE = frozenset({*MOBILENET_WIDTHS.values(), XCEPTION_DILATED})
 """Encoders whose old Pascal VOC weights are not published any more: ImageNet's are used, with a warning."""
@@ -272,8 +272,8 @@ def resolve_encoder(encoder: str, architecture: str | None = None, options: Mapp
     if dilated and name.startswith(CANNOT_DILATE):
         way_out = ", or encoder_output_stride: 32" if fitted == "PAN" else ""
         raise ModelError(
-            f"{fitted} needs an encoder that can be dilated, which {encoder} cannot. Take mobilenetv2, xception, mobilenet, "
-            f"any resnet, resnext, seresnet50 and up, efficientnet, mit or dpn{way_out}"
+            f"{fitted} needs an encoder that can be dilated, which {encoder} cannot. Take mobilenetv2, xception, "
+            f"mobilenet, any resnet, resnext, seresnet50 and up, efficientnet, mit or dpn{way_out}"
         )
     if fitted in NEEDS_FIRST_STAGE and name.startswith("mit_b"):
         raise ModelError(

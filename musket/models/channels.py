@@ -78,7 +78,7 @@ def adapt_state(
             adapted[name] = tensor.new_tensor(adapt_values(tensor.tolist(), channels))
         else:
             raise ModelError(
-                f"the pretrained weights do not fit: {name} is {tuple(tensor.shape)} in them and {shape} in this network "
-                f"for {channels} channels. Set encoder_weights: null, or choose another backbone"
+                f"the pretrained weights do not fit: {name} is {tuple(tensor.shape)} in them and {shape} in this "
+                f"network for {channels} channels. Set encoder_weights: null, or choose another backbone"
             )
     return adapted

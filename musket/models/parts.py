@@ -62,7 +62,9 @@ def use_linknet_decoder(
     Args:
         kernel_size: odd, of the convolution after upsampling; None keeps smp's transposed convolutions.
     """
-    decoder = LinknetDecoder(network.encoder.out_channels, prefinal_channels=width, n_blocks=depth, use_norm=use_norm)
+    decoder: Any = LinknetDecoder(
+        network.encoder.out_channels, prefinal_channels=width, n_blocks=depth, use_norm=use_norm
+    )
     if kernel_size is not None:
         for block in decoder.blocks:
             channels = block.block[1][0].out_channels

@@ -13,23 +13,20 @@ from torch import nn
 from torch.nn import functional
 
 from musket.core.errors import ModelError
-from musket.core.registry import RegistryError
-from musket.models import encoders, weights
 from musket.models.catalogue import (
     ARCHITECTURES,
     SMP_ENCODERS,
     STAND_INS,
-    VOC_ENCODERS,
-    check_voc,
     library_name,
     read_options,
     resolve_encoder,
-    smp_weights,
 )
-from musket.models.channels import adapt_values
+from musket.models.channels import PRETRAINED, adapt_values
+from musket.models.encoders import any_size, normalization
+from musket.models.weights import fetching, find_source, load_adapted, load_voc
 
 INCEPTION_SIDE = 75
-"""Inception nets lose a border in every unpadded convolution; below this side nothing is left (Keras names the same)."""
+"""Inception nets lose a border in every convolution; below this side nothing is left (Keras asks for the same)."""
 
 PAN_SIDE = 8
 """PAN halves the encoder's last features three times."""
@@ -48,14 +45,14 @@ class Segmenter(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
         self.input_range = (0.0, 1.0)
         self.encoder_frozen = False
 
     def encoder_modules(self) -> list[nn.Module]:
         """The pretrained parts, which freezing holds still."""
-        return [self.encoder]
+        return []
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         for module in self.encoder_modules():
@@ -109,11 +106,15 @@ class EncoderDecoder(Segmenter):
         logits = self.segmentation_head(decoded)
         return logits if inputs is images else logits[..., :height, :width]
 
+    def encoder_modules(self) -> list[nn.Module]:
+        """The encoder."""
+        return [self.encoder]
+
     def _padded(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
         smallest = self.smallest
-        if self.training and images.shape[0] == 1:  # one image must leave a normalisation more than one value
-            smallest = max(smallest, 2 * self.stride)
+        if self.training and images.shape[0] == 1:  # one image must leave every normalisation more than one value
+            smallest += self.stride
         bottom = -max(height, smallest) // self.stride * -self.stride - height
         right = -max(width, smallest) // self.stride * -self.stride - width
         return functional.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
@@ -223,24 +224,60 @@ def build_segmenter(
     values, problems = read_options(entry.name, options or {})
     if problems:
         raise ModelError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
-    given = {
-        "backbone": encoder,
-        "backbone_name": encoder,
-        "encoder_weights": encoder_weights if pretrained else None,
-        "in_channels": in_channels,
-        "classes": classes,
-        "shape": shape,
-        "input_shape": shape,
-        "activation": activation,
-    }
     if library_name(entry.name) is None:
+        given = {
+            "backbone": encoder,
+            "backbone_name": encoder,
+            "encoder_weights": encoder_weights if pretrained else None,
+            "in_channels": in_channels,
+            "classes": classes,
+            "shape": shape,
+            "input_shape": shape,
+            "activation": activation,
+        }
         return _own_network(entry.name, entry.load(), given, values)
     if encoder is None:
         raise ModelError(f"{entry.name} needs a backbone, for instance backbone: resnet34")
     if encoder.lower() in STAND_INS:
         warnings.warn(STAND_INS[encoder.lower()], stacklevel=2)
-    name = resolve_encoder(encoder, entry.name, values)
-    return _library_network(entry.name, entry.load(), name, given, values, encoder_weights, copy_weights)
+    source = find_source(resolve_encoder(encoder, entry.name, values), encoder_weights, entry.name)
+    if source.encoder not in SMP_ENCODERS:
+        values["encoder_options"] = any_size(source.encoder) | (values.get("encoder_options") or {})
+
+    def construct(channels: int, tag: str | bool | None) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+            return entry.load()(source.encoder, tag, channels, classes, **values)
+
+    try:
+        if source.tag is None or not pretrained:
+            network = construct(in_channels, None)
+        elif in_channels == PRETRAINED:
+            with fetching(source.title):
+                network = construct(in_channels, source.tag)
+        else:
+            network = construct(in_channels, None)
+            with fetching(source.title):
+                twin = construct(PRETRAINED, source.tag)
+            load_adapted(network, twin, in_channels, copy=copy_weights)
+        if source.voc and pretrained:
+            load_voc(network, source.encoder, in_channels, classes, copy=copy_weights)
+    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
+        raise ModelError(f"{entry.name} cannot be built with backbone {encoder}: {error}") from error
+    mean, std = normalization(source.encoder, source.weights)
+    stride, smallest = _sides(entry.name, source.encoder, network)
+    return EncoderDecoder(
+        network,
+        adapt_values(mean, in_channels),
+        adapt_values(std, in_channels),
+        stride,
+        smallest,
+        mend=source.encoder not in SMP_ENCODERS,
+    )
+
+
+MODERN_NAMES = ("backbone", "encoder_weights", "in_channels", "classes", "shape", "activation")
+"""What an architecture with ``**parameters`` is handed; the old spellings only go where they are named."""
 
 
 def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> Segmenter:
@@ -250,76 +287,12 @@ def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mappi
     network = build(**arguments, **options)
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} must return a torch module giving logits; it returned {type(network).__name__}")
-    mean, std = ((0.0,) * 3, (1.0,) * 3)
+    mean, std = (0.0,) * PRETRAINED, (1.0,) * PRETRAINED
     if given["backbone"] is not None:
-        with contextlib.suppress(ModelError):
-            mean, std = encoders.normalization(resolve_encoder(given["backbone"]), given["encoder_weights"])
+        with contextlib.suppress(ModelError):  # a backbone of the user's own
+            mean, std = normalization(resolve_encoder(given["backbone"]), given["encoder_weights"])
     channels = given["in_channels"]
     return OwnNetwork(name, network, given["classes"], adapt_values(mean, channels), adapt_values(std, channels))
-
-
-MODERN_NAMES = ("backbone", "encoder_weights", "in_channels", "classes", "shape", "activation")
-"""What an architecture with ``**parameters`` is handed; the old spellings only where they are named."""
-
-
-def _library_network(
-    architecture: str,
-    build: Any,
-    encoder: str,
-    given: Mapping[str, Any],
-    options: dict[str, Any],
-    encoder_weights: str | None,
-    copy_weights: bool,
-) -> Segmenter:
-    channels, classes = given["in_channels"], given["classes"]
-    pretrained = given["encoder_weights"] is not None
-    voc = encoder_weights == "pascal_voc"
-    if voc:
-        check_voc(encoder, architecture)
-        if encoder not in VOC_ENCODERS:
-            warnings.warn(
-                f"Pascal VOC weights of DeepLabV3 with {encoder} are not published any more: the encoder starts from "
-                f"ImageNet weights. With backbone {' or '.join(VOC_ENCODERS)} there are some",
-                stacklevel=3,
-            )
-            voc, encoder_weights = False, "imagenet"
-    tag: str | bool | None = None
-    if encoder_weights is not None and not voc:
-        if encoder in SMP_ENCODERS:
-            tag = smp_weights(encoder, encoder_weights)
-        else:
-            encoder, tag = encoders.timm_weights(encoder, encoder_weights), True
-            if pretrained:
-                encoders.warn_of_licence(encoder)
-    if encoder not in SMP_ENCODERS:
-        options["encoder_options"] = encoders.any_size(encoder) | (options.get("encoder_options") or {})
-
-    def construct(channels: int, tag: str | bool | None) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
-            return build(encoder, tag, channels, classes, **options)
-
-    try:
-        if tag is None or not pretrained:
-            network = construct(channels, None)
-        else:
-            with weights.fetching(f"{encoder_weights} of {encoder}"):
-                network = construct(channels, tag if channels == 3 else None)
-                twin = None if channels == 3 else construct(3, tag)
-            if twin is not None:
-                weights.load_adapted(network, twin, channels, copy=copy_weights)
-        if voc and pretrained:
-            weights.load_voc(network, encoder, channels, classes, copy=copy_weights)
-    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
-        raise ModelError(f"{architecture} cannot be built with backbone {encoder}: {error}") from error
-    mean, std = encoders.normalization(encoder, encoder_weights)
-    return EncoderDecoder(
-        network,
-        adapt_values(mean, channels),
-        adapt_values(std, channels),
-        *_sides(architecture, encoder, network),
-        mend=encoder not in SMP_ENCODERS and architecture != "DPT",
-    )
 
 
 def _sides(architecture: str, encoder: str, network: Any) -> tuple[int, int]:

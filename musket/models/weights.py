@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import urllib.request
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +22,9 @@ from torch import nn
 from torchvision.models import get_weight
 
 from musket.core.errors import ModelError
-from musket.models.catalogue import VOC_ENCODERS
+from musket.models.catalogue import SMP_ENCODERS, VOC_ENCODERS, check_voc, smp_weights
 from musket.models.channels import adapt_state
+from musket.models.encoders import timm_weights, warn_of_licence
 
 CONNECT_SECONDS = 4.0
 """How long to wait for a hub before it counts as out of reach."""
@@ -32,6 +35,56 @@ VOC_CLASSES = 21
 
 VOC_PARTS = {"0": "decoder.aspp", "1": "decoder.conv", "2": "decoder.bn", "4": "segmentation_head.0"}
 """torchvision's DeepLabHead, layer by layer, in smp's DeepLabV3."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of an encoder come from.
+
+    Attributes:
+        encoder: library name; a timm one carries the tag of its weights.
+        weights: what they are called; None for random ones.
+        tag: what smp is told, to load them; None to load nothing.
+        voc: whether the whole network comes from :func:`load_voc` afterwards.
+    """
+
+    encoder: str
+    weights: str | None
+    tag: str | bool | None = None
+    voc: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.weights} of {self.encoder}"
+
+
+def find_source(encoder: str, weights: str | None, architecture: str) -> Source:
+    """Which weights ``encoder_weights`` means for an encoder; nothing is fetched.
+
+    Args:
+        encoder: library name.
+        architecture: registered name.
+
+    Raises:
+        ModelError: there are no such weights; lists those there are.
+    """
+    if weights == "pascal_voc":
+        check_voc(encoder, architecture)
+        if encoder in VOC_ENCODERS:
+            return Source(encoder, weights, voc=True)
+        warnings.warn(
+            f"Pascal VOC weights of DeepLabV3 with {encoder} are not published any more: its encoder starts from "
+            f"ImageNet weights. There are some for backbone {' and '.join(VOC_ENCODERS)}",
+            stacklevel=3,
+        )
+        weights = "imagenet"
+    if weights is None:
+        return Source(encoder, None)
+    if encoder in SMP_ENCODERS:
+        return Source(encoder, weights, smp_weights(encoder, weights))
+    encoder = timm_weights(encoder, weights)
+    warn_of_licence(encoder)
+    return Source(encoder, weights, tag=True)
 
 
 def reachable(address: str) -> bool:
@@ -85,7 +138,7 @@ def fetching(what: str, address: str | None = None) -> Iterator[bool]:
 def voc_state(encoder: str) -> dict[str, torch.Tensor]:
     """Weights of torchvision's DeepLabV3 for the 21 classes of Pascal VOC, under the names of smp's DeepLabV3.
 
-    The two have the same layers (ResNet, pyramid, 3 x 3 convolution, 1 x 1 head); torchvision's helper head is left out.
+    The two have the same layers (ResNet, pyramid, convolution, head of 1 x 1); torchvision's helper head is left out.
 
     Args:
         encoder: key of :data:`musket.models.catalogue.VOC_ENCODERS`.
