@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
-from musket.config.tree import describe
+from musket.config.tree import closest, describe
 from musket.config.values import READ_FLAG, READ_NUMBER, READ_WHOLE
 from musket.core.errors import MusketError
-from musket.core.registry import Entry, nearest
+from musket.core.registry import Entry
 
 _NAMES: dict[Any, str] = {
     int: "a whole number",
@@ -149,7 +149,7 @@ def bind(
 
 
 def _unknown(entry: Entry, name: str, known: list[str]) -> str:
-    near = nearest(name, known)
+    near = closest(name, known)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return f"{entry.name} takes no such option{hint}"
 

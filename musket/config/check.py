@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from musket.config import legacy, meaning
 from musket.config.bind import bind, options_of
 from musket.config.meaning import Finding, Vocabulary
-from musket.config.read import Document, override, parse, read
+from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
     AVAILABLE_DIALECTS,
     DIALECT_ALIASES,
@@ -33,6 +33,7 @@ from musket.config.tree import (
     Map,
     Node,
     Place,
+    closest,
     describe,
     dotted,
     merge_common,
@@ -41,7 +42,6 @@ from musket.config.tree import (
     tree,
 )
 from musket.core.errors import ConfigError, ConfigWarning, Problem
-from musket.core.registry import nearest
 
 Overrides = Mapping[str, Any] | Iterable[str]
 
@@ -181,11 +181,10 @@ def _dialect(document: Document, called: str | None, root: Map) -> str:
     if named.lower() in known:
         return known[named.lower()]
     line = document.dialect_line if document.dialect is not None else 0
-    near = nearest(named, [*DIALECTS, "MMDetection", "GradientBoosting"])
+    near = closest(named, [*DIALECTS, "MMDetection", "GradientBoosting"])
     hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(DIALECTS)}"
-    message = (
-        f"no such kind of experiment {describe(named)}; {hint}" if named else f"name the kind: {', '.join(DIALECTS)}"
-    )
+    unknown = f"no such kind of experiment {describe(named)}; {hint}"
+    message = unknown if named else f"name a kind: {', '.join(DIALECTS)}"
     raise ConfigError(document.source, [Problem(line, 1 if line else 0, "#%Musket", message)])
 
 
@@ -237,7 +236,7 @@ def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) ->
 
 
 def _unknown(key: str, fields: list[str]) -> str:
-    near = nearest(key, fields)
+    near = closest(key, fields)
     return f"no such key; nearest: {', '.join(near)}" if near else "no such key (all: musket schema)"
 
 
@@ -290,9 +289,8 @@ def _finding(model: type[ExperimentSpec], detail: ErrorDetails) -> Finding:
     if kind == "missing":
         fields = StageSpec.model_fields if loc[0] == "stages" and len(loc) > 1 else model.model_fields
         example = (fields[str(loc[-1])].examples or [None])[0]
-        return Finding(
-            loc, "missing" + (f"; for example {loc[-1]}: {example}" if isinstance(example, str | int) else "")
-        )
+        hint = "" if example is None else f"; for example {loc[-1]}: {to_yaml(example, flow=True)}"
+        return Finding(loc, f"missing{hint}")
     if kind == "extra_forbidden":
         return Finding(loc, _unknown_in_stage(str(loc[-1]), model), key=True)
     return Finding(loc, f"found {found}; {_rule(detail, context)}")
@@ -320,7 +318,7 @@ def _rule(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
 def _unknown_in_stage(key: str, model: type[ExperimentSpec]) -> str:
     if key in _keys(model):
         return "belongs at the root of the file, not into a stage"
-    near = nearest(key, list(StageSpec.model_fields))
+    near = closest(key, list(StageSpec.model_fields))
     return (
         f"no such key of a stage; nearest: {', '.join(near)}"
         if near

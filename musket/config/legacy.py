@@ -21,7 +21,8 @@ class Row:
     """One old key.
 
     ``action`` is what becomes of it: ``drop`` takes it out, ``rename`` calls it ``to``, ``refuse`` is an error.
-    ``words`` end the message: what was done instead, or what to do. A key that is null is dropped without a word.
+    ``words`` end the message: what was done instead, or what to do. A key that is null or false asks for nothing and is
+    dropped without a word.
     """
 
     key: str
@@ -123,7 +124,7 @@ def _upgrade_map(
             continue
         place = entry.place
         told = Problem(place.line, place.column, dotted((*loc, row.key)), row.words, place.origin)
-        empty = isinstance(entry.value, Scalar) and entry.value.value is None
+        empty = isinstance(entry.value, Scalar) and entry.value.value in (None, False)
         if row.action == "refuse" and not empty:
             problems.append(told)
         elif row.action == "rename" and not empty and row.to in node.entries:

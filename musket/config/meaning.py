@@ -15,10 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from musket.config.bind import bind, options_of, refusal
 from musket.config.schema import NOT_YET, ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
-from musket.config.tree import Loc, describe
+from musket.config.tree import Loc, closest, describe
 from musket.config.values import Call, Part, Portions, read_parts, show_parts
 from musket.core.errors import MusketError
-from musket.core.registry import Entry, Registry, nearest
+from musket.core.registry import Entry, Registry
 
 Spec = TypeVar("Spec", bound=ExperimentSpec)
 
@@ -96,7 +96,7 @@ _PATH_LIKE = re.compile(r"[/\\]|\.(pt|pth|ckpt|h5|hdf5|weights|safetensors|onnx|
 
 def missing_entry(registry: Registry, name: str) -> str:
     """The sentence for an unknown name."""
-    near = nearest(name, list(registry.spellings()))
+    near = closest(name, list(registry.spellings()))
     hint = f"nearest: {', '.join(near)} " if near else ""
     return f"no such {registry.kind} {describe(name)}; {hint}(all: musket ls {registry.plural})"
 
@@ -230,9 +230,8 @@ def check_primary(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vo
     if known is None:
         yield Finding(("primary_metric",), _not_logged(spec.primary_metric, columns, vocabulary))
     elif spec.primary_metric_mode == "auto" and vocabulary.direction(known) is None:
-        yield Finding(
-            ("primary_metric",), f"nobody says whether {known} is better high or low; give primary_metric_mode"
-        )
+        message = f"nobody says whether {known} is better high or low; give primary_metric_mode: min or max"
+        yield Finding(("primary_metric",), message)
 
 
 def _not_logged(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str:
@@ -241,7 +240,7 @@ def _not_logged(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> st
     bare = name.removeprefix("val_")
     if bare in vocabulary.metrics:
         return f"{describe(name)} will not be logged; add {bare} to metrics"
-    near = nearest(name, list(columns))
+    near = closest(name, list(columns))
     hint = f"nearest: {', '.join(near)}" if near else f"logged are: {', '.join(columns)}"
     return f"{describe(name)} will not be logged; {hint}"
 
@@ -312,7 +311,7 @@ def _nested(
 
 
 def _missing_part(registry: Registry, name: str) -> str:
-    near = nearest(name, list(registry.spellings()))
+    near = closest(name, list(registry.spellings()))
     hint = f"nearest: {', '.join(near)} " if near else ""
     return f"no such {registry.kind}; {hint}(all: musket ls {registry.plural})"
 
@@ -358,7 +357,7 @@ def check_data(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
 def _no_dataset(name: str, spec: ExperimentSpec, vocabulary: Vocabulary) -> str:
     if name in vocabulary.datasets:
         return f"{name} is a function, not an entry of datasets; write {{{name}: []}}"
-    near = nearest(name, list(spec.datasets))
+    near = closest(name, list(spec.datasets))
     hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(spec.datasets) or 'none'}"
     return f"no such entry of datasets {describe(name)}; {hint}"
 
@@ -366,7 +365,7 @@ def _no_dataset(name: str, spec: ExperimentSpec, vocabulary: Vocabulary) -> str:
 def _call(call: Call, loc: Loc, vocabulary: Vocabulary) -> Findings:
     at = (*loc, call.name)
     if call.name not in vocabulary.datasets:
-        near = nearest(call.name, list(vocabulary.datasets.spellings()))
+        near = closest(call.name, list(vocabulary.datasets.spellings()))
         hint = f"nearest: {', '.join(near)}" if near else "none like it in modules/ of the project or in imports"
         yield Finding(at, f"no such dataset function; {hint}", key=True)
         return
@@ -385,8 +384,7 @@ def check_freezing(spec: ImageSpec) -> Findings:
 
 def without_effect(spec: ExperimentSpec) -> Findings:
     """Keys that are fine but do nothing here."""
-    given = spec.model_fields_set
-    if "validationSplit" in given and spec.folds_count != 1:
+    if "validationSplit" in spec.model_fields_set and spec.validationSplit != 0.2 and spec.folds_count != 1:
         yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
     if spec.groupFunc is not None and not spec.stratified:
         yield Finding(("groupFunc",), "no effect without stratified: true", key=True)

@@ -167,7 +167,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _HEADER = re.compile(r"#%\s*musket\b[ \t]*(\S*)[ \t]*(\S*)", re.IGNORECASE)
-_STEP = re.compile(r"[^.\[\]]+|\[\d+\]")
+_STEP = re.compile(r"[^.\[\]]+|\[[0-9]{1,6}\]")
+_PATH = re.compile(r"[^.\[\]]+(\[[0-9]{1,6}\])*(\.[^.\[\]]+(\[[0-9]{1,6}\])*)*")
 _TAGS = {f"tag:yaml.org,2002:{kind}": kind for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
@@ -392,7 +393,6 @@ def _moved(node: Node, place: Place) -> Node:
 
 def _steps(name: str) -> Loc:
     """``stages[0].lr`` or ``stages.0.lr`` as steps; empty when it is no path."""
-    found = _STEP.findall(name)
-    if not found or "".join(found).replace("[", "").replace("]", "") != re.sub(r"[.\[\]]", "", name):
+    if not _PATH.fullmatch(name):
         return ()
-    return tuple(int(step[1:-1]) if step.startswith("[") else step for step in found)
+    return tuple(int(step[1:-1]) if step.startswith("[") else step for step in _STEP.findall(name))

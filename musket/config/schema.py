@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from musket.config import legacy
 from musket.config.tree import Place
 from musket.config.values import (
     Activation,
@@ -52,6 +53,7 @@ from musket.config.values import (
     TextPerHead,
     Views,
     Weights,
+    show,
 )
 from musket.core.errors import Problem
 
@@ -216,10 +218,10 @@ class ExperimentSpec(_Model):
 
         Reading it back gives the same spec.
         """
-        data = _shown(self)
+        without_meaning = {row.key for row in legacy.TABLE if self.dialect in row.dialects and not row.in_stages}
+        data = {key: value for key, value in _shown(self).items() if key not in without_meaning}
         options = data.pop("architecture_options", {})
-        stages = [_shown(stage) for stage in self.stages]
-        return {**data, "stages": stages, **options}
+        return {**data, "stages": [_shown(stage) for stage in self.stages], **options}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, ExperimentSpec) and self.dump() == other.dump()
@@ -228,19 +230,14 @@ class ExperimentSpec(_Model):
 
 
 def _shown(model: BaseModel) -> dict[str, Any]:
-    empty: tuple[Any, ...] = (None, [], {})
-    fields = type(model).model_fields
-    off = {name for name, info in fields.items() if _plain(info.get_default(call_default_factory=True)) in empty}
-    data = {name: _plain(value) for name, value in model.model_dump().items()}
-    return {name: value for name, value in data.items() if not (name in off and value in empty)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    """Fields as plain data, less those that are empty by default and still are."""
+    shown: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        default = info.get_default(call_default_factory=True)
+        if value != default or default not in (None, "", (), {}):
+            shown[name] = show(value)
+    return shown
 
 
 class ImageSpec(ExperimentSpec):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+from musket.core.registry import nearest
 
 MERGED_BY_ENTRY = ("declarations", "callbacks", "datasets", "tasks")
 
@@ -137,7 +140,7 @@ def describe(node: Node | Any) -> str:
         return "a map" if value else "an empty map"
     if isinstance(value, list | tuple):
         shown = repr(list(value)) if all(isinstance(item, int | float | str) for item in value) else ""
-        return shown if 0 < len(shown) <= 40 else "a list" if value else "an empty list"
+        return "an empty list" if not value else shown if 0 < len(shown) <= 40 else "a list"
     return shorten(repr(value)) if isinstance(value, str) else _number(value)
 
 
@@ -188,6 +191,13 @@ def put(node: Node | None, loc: Loc, value: Node) -> Node | str:
     if isinstance(inner, str):
         return inner
     return base.having(step, inner, before.place if before and rest else value.place)
+
+
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """The known names most like ``name``, best first, without those that are clearly less like it than the best."""
+    near = nearest(name, list(known))
+    scores = [difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio() for other in near]
+    return [other for other, score in zip(near, scores, strict=True) if score > scores[0] - 0.1]
 
 
 def tidy(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -134,9 +134,7 @@ def _inside(check: Callable[[Any], Any], value: Any, *at: str | int) -> Any:
 
 
 _NAMES_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
-Names: TypeAlias = Annotated[
-    tuple[str, ...], PlainValidator(_texts), PlainSerializer(list), WithJsonSchema(_NAMES_SCHEMA)
-]
+Names: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_NAMES_SCHEMA)]
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -147,9 +145,7 @@ def _map(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-FreeMap: TypeAlias = Annotated[
-    dict[str, Any], PlainValidator(_map), PlainSerializer(dict), WithJsonSchema({"type": ["object", "null"]})
-]
+FreeMap: TypeAlias = Annotated[dict[str, Any], PlainValidator(_map), WithJsonSchema({"type": ["object", "null"]})]
 
 
 @dataclass(frozen=True)
@@ -283,24 +279,16 @@ def _datasets(value: Any) -> dict[str, DatasetForm]:
     return forms
 
 
-def _shown(value: Any) -> Any:
-    return value.show() if isinstance(value, Call | Declared | Portions) else value
-
-
 _PARTS_SCHEMA = {"type": ["object", "array", "null"]}
-Parts: TypeAlias = Annotated[
-    tuple[Part, ...], PlainValidator(read_parts), PlainSerializer(show_parts), WithJsonSchema(_PARTS_SCHEMA)
-]
+Parts: TypeAlias = Annotated[tuple[Part, ...], PlainValidator(read_parts), WithJsonSchema(_PARTS_SCHEMA)]
 Dataset: TypeAlias = Annotated[
     DatasetForm | str,
     PlainValidator(read_dataset),
-    PlainSerializer(_shown),
     WithJsonSchema({"type": ["object", "string", "array"]}),
 ]
 Datasets: TypeAlias = Annotated[
     dict[str, DatasetForm],
     PlainValidator(_datasets),
-    PlainSerializer(lambda forms: {name: form.show() for name, form in forms.items()}),
     WithJsonSchema({"type": ["object", "null"], "additionalProperties": {"type": ["object", "array"]}}),
 ]
 
@@ -331,6 +319,9 @@ class FinalMetric:
     name: str
     for_validation: bool = False
 
+    def show(self) -> Any:
+        return {self.name: {"for_validation": True}} if self.for_validation else self.name
+
 
 def _final_metrics(value: Any) -> tuple[FinalMetric, ...]:
     if value is None:
@@ -354,14 +345,9 @@ def _final_metrics(value: Any) -> tuple[FinalMetric, ...]:
     return tuple(metrics)
 
 
-def _show_final_metrics(metrics: tuple[FinalMetric, ...]) -> list[Any]:
-    return [{metric.name: {"for_validation": True}} if metric.for_validation else metric.name for metric in metrics]
-
-
 FinalMetrics: TypeAlias = Annotated[
     tuple[FinalMetric, ...],
     PlainValidator(_final_metrics),
-    PlainSerializer(_show_final_metrics),
     WithJsonSchema({"type": ["array", "string", "object", "null"]}),
 ]
 
@@ -402,22 +388,16 @@ def _class_count(value: Any) -> int:
     return count
 
 
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 _TEXT_OR_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100_000}
 TextPerHead: TypeAlias = Annotated[
     str | tuple[str, ...],
     PlainValidator(_per_head(text, "a name")),
-    PlainSerializer(_listed),
     WithJsonSchema(_TEXT_OR_LIST),
 ]
 CountPerHead: TypeAlias = Annotated[
     int | tuple[int, ...],
     PlainValidator(_per_head(_class_count, "a whole number")),
-    PlainSerializer(_listed),
     WithJsonSchema({"anyOf": [_COUNT, {"type": "array", "items": _COUNT, "minItems": 1}]}),
 ]
 
@@ -450,6 +430,18 @@ def _sizes(value: Any) -> tuple[tuple[int, ...], ...]:
 Sizes: TypeAlias = Annotated[
     tuple[tuple[int, ...], ...],
     PlainValidator(_sizes),
-    PlainSerializer(lambda sizes: [list(size) for size in sizes]),
     WithJsonSchema({"type": "array", "minItems": 1}),
 ]
+
+
+def show(value: Any) -> Any:
+    """A value of a spec as plain data that reads back as the same value."""
+    if isinstance(value, Part | Call | Declared | Portions | FinalMetric):
+        return show(value.show())
+    if isinstance(value, tuple) and value and all(isinstance(item, Part) for item in value):
+        return show(show_parts(value))
+    if isinstance(value, Mapping):
+        return {key: show(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [show(item) for item in value]
+    return value
