@@ -34,7 +34,7 @@ def python(code: str) -> str:
 
 
 def test_changelog_and_package_agree_on_the_version() -> None:
-    assert VERSION == PROJECT["version"]
+    assert PROJECT["version"] == VERSION
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert headings[0] == PROJECT["version"]
 
