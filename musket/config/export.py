@@ -183,6 +183,7 @@ def _option(option: Option) -> Schema:
 def _type(option: Option) -> Schema:
     """JSON Schema of an annotation; anything where it says nothing that JSON could hold."""
     try:
-        return TypeAdapter(strict(option.annotation)).json_schema()
+        own = TypeAdapter(strict(option.annotation)).json_schema()
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, TypeError):
         return {}
+    return own if own.get("anyOf") != [] else {}  # nothing but functions
