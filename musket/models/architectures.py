@@ -16,13 +16,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from musket.core.errors import ModelError
 
-Norm = bool | Literal["batchnorm", "identity", "layernorm", "instancenorm", "inplace"] | dict[str, Any]
+
+def _trainable(norm: Any) -> Any:
+    """The ``instancenorm`` of smp has no weights, which its own initialisation then fails on."""
+    return {"type": norm, "affine": True} if norm == "instancenorm" else norm
+
+
+Norm = Annotated[bool | Literal["batchnorm", "instancenorm", "identity"] | dict[str, Any], AfterValidator(_trainable)]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "nearest-exact"]
 Depth = Literal[3, 4, 5]
+Width = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 OPTIONS = {
     "alpha": "Width of mobilenetv2: 0.35, 0.5, 0.75, 1 or 1.4 times the usual.",
@@ -42,8 +52,8 @@ OPTIONS = {
     "decoder_pyramid_channels": "Width of the feature pyramid.",
     "decoder_readout": "What becomes of the class token: cat, add or ignore.",
     "decoder_segmentation_channels": "Width of the blocks that read the pyramid.",
-    "decoder_use_norm": "Normalisation after the convolutions of the decoder: false, true (batchnorm), a name, or "
-    "{type: name, ...} with the arguments of the layer.",
+    "decoder_use_norm": "Normalisation after the convolutions of the decoder: true (batchnorm), false (none), a name, "
+    "or {type: name, ...} with the arguments of torch's layer.",
     "downsample_factor": "The decoder works on features this many times smaller than the input.",
     "encoder_depth": "Number of encoder stages used; each halves the resolution.",
     "encoder_options": "Arguments for timm's create_model; for timm encoders only.",
@@ -56,7 +66,7 @@ OPTIONS = {
     "psp_out_channels": "Width of the convolution over the pooled pyramid.",
     "psp_pooling_type": "How the pyramid sums up its regions: mean or maximum.",
     "skip_connections": "The skips are always the encoder's own stages; encoder_depth says how many.",
-    "upsample_kernel_size": "Kernel of the convolution after upsampling, [height, width], odd.",
+    "upsample_kernel_size": "Kernel of the convolution after upsampling, [height, width]: 1, 3, 5 or 7.",
     "upsample_layer": "How a block doubles the resolution: interpolation and convolution, or transposed convolution.",
     "upsample_rates": "Every block doubles the resolution; encoder_depth says how many there are.",
     "use_batchnorm": "Always normalised, by groups of channels, which no batch is too small for.",
@@ -107,7 +117,7 @@ def unet(
     in_channels: int,
     classes: int,
     *,
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16),
+    decoder_channels: tuple[Width, ...] = (256, 128, 64, 32, 16),
     encoder_depth: Depth = 5,
     decoder_use_norm: Norm = True,
     decoder_attention_type: Literal["scse"] | None = None,
@@ -150,7 +160,7 @@ def unet_plus_plus(
     in_channels: int,
     classes: int,
     *,
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16),
+    decoder_channels: tuple[Width, ...] = (256, 128, 64, 32, 16),
     encoder_depth: Depth = 5,
     decoder_use_norm: Norm = True,
     decoder_attention_type: Literal["scse"] | None = None,
@@ -181,10 +191,10 @@ def manet(
     in_channels: int,
     classes: int,
     *,
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16),
+    decoder_channels: tuple[Width, ...] = (256, 128, 64, 32, 16),
     encoder_depth: Depth = 5,
     decoder_use_norm: Norm = True,
-    decoder_pab_channels: int = 64,
+    decoder_pab_channels: Width = 64,
     decoder_interpolation: Interpolation = "nearest",
     encoder_options: dict[str, Any] | None = None,
 ) -> Any:
@@ -214,11 +224,11 @@ def linknet(
     in_channels: int,
     classes: int,
     *,
-    decoder_filters: tuple[int | Literal["none"] | None, ...] = (None, None, None, None, 16),
+    decoder_filters: tuple[Width | Literal["none"] | None, ...] = (None, None, None, None, 16),
     encoder_depth: Depth = 5,
     decoder_use_norm: Norm = True,
     upsample_layer: Literal["upsampling", "transpose"] = "upsampling",
-    upsample_kernel_size: tuple[int, int] = (3, 3),
+    upsample_kernel_size: tuple[Literal[1, 3, 5, 7], Literal[1, 3, 5, 7]] = (3, 3),
     skip_connections: Literal["default"] = "default",
     encoder_options: dict[str, Any] | None = None,
 ) -> Any:
@@ -259,10 +269,10 @@ def fpn(
     in_channels: int,
     classes: int,
     *,
-    decoder_pyramid_channels: int = 256,
-    decoder_segmentation_channels: int = 128,
+    decoder_pyramid_channels: Width = 256,
+    decoder_segmentation_channels: Width = 128,
     decoder_merge_policy: Literal["add", "cat"] = "add",
-    decoder_dropout: float = 0.0,
+    decoder_dropout: Share = 0.0,
     decoder_interpolation: Interpolation = "nearest",
     final_interpolation: Literal["bilinear", "nearest"] = "bilinear",
     encoder_depth: Depth = 5,
@@ -309,10 +319,10 @@ def pspnet(
     classes: int,
     *,
     downsample_factor: Literal[4, 8, 16] = 8,
-    psp_out_channels: int = 512,
+    psp_out_channels: Width = 512,
     psp_pooling_type: Literal["avg", "max"] = "avg",
     decoder_use_norm: Norm = True,
-    psp_dropout: float = 0.0,
+    psp_dropout: Share = 0.0,
     final_interpolation: Literal["bilinear", "nearest"] = "bilinear",
     encoder_options: dict[str, Any] | None = None,
 ) -> Any:
@@ -345,7 +355,7 @@ def pan(
     in_channels: int,
     classes: int,
     *,
-    decoder_channels: int = 32,
+    decoder_channels: Width = 32,
     decoder_interpolation: Interpolation = "bilinear",
     encoder_depth: Depth = 5,
     encoder_output_stride: Literal[16, 32] = 16,
@@ -375,10 +385,10 @@ def deeplab_v3(
     classes: int,
     *,
     encoder_output_stride: Literal[8, 16] | None = None,
-    decoder_channels: int = 256,
-    decoder_atrous_rates: tuple[int, int, int] | None = None,
+    decoder_channels: Width = 256,
+    decoder_atrous_rates: tuple[Width, Width, Width] | None = None,
     decoder_aspp_separable: bool = False,
-    decoder_aspp_dropout: float = 0.5,
+    decoder_aspp_dropout: Share = 0.5,
     encoder_depth: Depth = 5,
     alpha: float = 1.0,
     encoder_options: dict[str, Any] | None = None,
@@ -416,10 +426,10 @@ def deeplab_v3_plus(
     classes: int,
     *,
     encoder_output_stride: Literal[8, 16] = 16,
-    decoder_channels: int = 256,
-    decoder_atrous_rates: tuple[int, int, int] | None = None,
+    decoder_channels: Width = 256,
+    decoder_atrous_rates: tuple[Width, Width, Width] | None = None,
     decoder_aspp_separable: bool = True,
-    decoder_aspp_dropout: float = 0.5,
+    decoder_aspp_dropout: Share = 0.5,
     encoder_depth: Depth = 5,
     alpha: float = 1.0,
     encoder_options: dict[str, Any] | None = None,
@@ -449,7 +459,7 @@ def upernet(
     in_channels: int,
     classes: int,
     *,
-    decoder_channels: int = 256,
+    decoder_channels: Width = 256,
     decoder_use_norm: Norm = True,
     encoder_depth: Depth = 5,
     encoder_options: dict[str, Any] | None = None,
@@ -475,7 +485,7 @@ def segformer(
     in_channels: int,
     classes: int,
     *,
-    decoder_segmentation_channels: int = 256,
+    decoder_segmentation_channels: Width = 256,
     encoder_depth: Depth = 5,
     encoder_options: dict[str, Any] | None = None,
 ) -> Any:
@@ -499,11 +509,11 @@ def dpt(
     in_channels: int,
     classes: int,
     *,
-    encoder_depth: int = 4,
+    encoder_depth: Width = 4,
     encoder_output_indices: tuple[int, ...] | None = None,
     decoder_readout: Literal["ignore", "add", "cat"] = "cat",
-    decoder_intermediate_channels: tuple[int, ...] = (256, 512, 1024, 1024),
-    decoder_fusion_channels: int = 256,
+    decoder_intermediate_channels: tuple[Width, ...] = (256, 512, 1024, 1024),
+    decoder_fusion_channels: Width = 256,
     encoder_options: dict[str, Any] | None = None,
 ) -> Any:
     """Dense prediction transformer (arXiv:2103.13413): a convolutional decoder on a plain vision transformer."""

@@ -267,8 +267,10 @@ def resolve_encoder(encoder: str, architecture: str | None = None, options: Mapp
         from musket.models.encoders import find_in_timm
 
         name = find_in_timm(name, list(encoders()))
-    if fitted == "DPT" and (name in SMP_ENCODERS or name in _TIMM_CHECKED):
-        raise ModelError(f"DPT needs a vision transformer, which {encoder} is not; for instance vit_base_patch16_224")
+    if fitted == "DPT" and name in SMP_ENCODERS:
+        raise ModelError(
+            f"DPT is built on timm models only, best a transformer such as vit_base_patch16_224; not {encoder}"
+        )
     if dilated and name.startswith(CANNOT_DILATE):
         way_out = ", or encoder_output_stride: 32" if fitted == "PAN" else ""
         raise ModelError(
@@ -304,7 +306,8 @@ def check_encoder(encoder: str, architecture: str, options: Mapping[str, Any] | 
         name = resolve_encoder(encoder, architecture, options)
     except ModelError as error:
         return str(error)
-    if name in SMP_ENCODERS or name in _TIMM_CHECKED or library_name(architecture) is None:
+    fitted = library_name(architecture)
+    if fitted is None or name in SMP_ENCODERS or (name in _TIMM_CHECKED and fitted != "DPT"):
         return None
     from musket.models.segmenters import trial
 

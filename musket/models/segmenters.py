@@ -309,7 +309,8 @@ def _sides(architecture: str, encoder: str, network: Any) -> tuple[int, int]:
 def trial(architecture: str, encoder: str, options: Mapping[str, Any]) -> str | None:
     """Build a network without data ("meta" device) and run it once; what went wrong, as a sentence, or None."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             network = build_segmenter(architecture, encoder=encoder, encoder_weights=None, classes=2, options=options)
             network(torch.empty(2, 3, 96, 160))
     except (ModelError, ValueError, TypeError, RuntimeError, AssertionError) as error:

@@ -25,7 +25,9 @@ def train_a_little(model):
 
 
 def changed(model, before):
-    return {name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    return {
+        name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+    }
 
 
 def snapshot(model):
@@ -57,9 +59,10 @@ def test_an_unfrozen_encoder_learns_again(model):
     before = snapshot(model)
     train_a_little(model)
     assert changed(model, before) == {"encoder", "decoder", "segmentation_head"}
-    assert any("running_mean" in name and not torch.equal(v, before[name]) for name, v in model.encoder.state_dict(
-        prefix="encoder."
-    ).items())
+    assert any(
+        "running_mean" in name and not torch.equal(v, before[name])
+        for name, v in model.encoder.state_dict(prefix="encoder.").items()
+    )
     assert all(p.requires_grad for p in model.parameters())
 
 
