@@ -21,8 +21,7 @@ class Row:
     """One old key.
 
     ``action`` is what becomes of it: ``drop`` takes it out, ``rename`` calls it ``to``, ``refuse`` is an error.
-    ``words`` end the message: what was done instead, or what to do. A key that is null or false asks for nothing and is
-    dropped without a word.
+    ``words`` end the message: what was done instead, or what to do. A key that is null is dropped without a word.
     """
 
     key: str
@@ -109,6 +108,11 @@ def upgrade(root: Map, dialect: str) -> tuple[Map, list[Problem], list[Problem]]
     return root, notices, problems
 
 
+def without_meaning(dialect: str, *, in_stages: bool = False) -> set[str]:
+    """Keys that mean nothing in a dialect and are dropped when they are read."""
+    return {row.key for row in TABLE if row.action == "drop" and dialect in row.dialects and row.in_stages is in_stages}
+
+
 def known_keys(dialects: Iterable[str] = ALL) -> Iterator[Row]:
     """The rows of root keys that are accepted in some of the dialects, for the JSON Schema."""
     wanted = set(dialects)
@@ -124,7 +128,7 @@ def _upgrade_map(
             continue
         place = entry.place
         told = Problem(place.line, place.column, dotted((*loc, row.key)), row.words, place.origin)
-        empty = isinstance(entry.value, Scalar) and entry.value.value in (None, False)
+        empty = isinstance(entry.value, Scalar) and entry.value.value is None
         if row.action == "refuse" and not empty:
             problems.append(told)
         elif row.action == "rename" and not empty and row.to in node.entries:

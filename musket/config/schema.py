@@ -218,10 +218,10 @@ class ExperimentSpec(_Model):
 
         Reading it back gives the same spec.
         """
-        without_meaning = {row.key for row in legacy.TABLE if self.dialect in row.dialects and not row.in_stages}
-        data = {key: value for key, value in _shown(self).items() if key not in without_meaning}
+        data = _shown(self, legacy.without_meaning(self.dialect))
         options = data.pop("architecture_options", {})
-        return {**data, "stages": [_shown(stage) for stage in self.stages], **options}
+        stages = [_shown(stage, legacy.without_meaning(self.dialect, in_stages=True)) for stage in self.stages]
+        return {**data, "stages": stages, **options}
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, ExperimentSpec) and self.dump() == other.dump()
@@ -229,13 +229,13 @@ class ExperimentSpec(_Model):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _shown(model: BaseModel) -> dict[str, Any]:
-    """Fields as plain data, less those that are empty by default and still are."""
+def _shown(model: BaseModel, hidden: set[str]) -> dict[str, Any]:
+    """Fields as plain data, less hidden ones and those that are empty by default and still are."""
     shown: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
         default = info.get_default(call_default_factory=True)
-        if value != default or default not in (None, "", (), {}):
+        if name not in hidden and (value != default or default not in (None, "", (), {})):
             shown[name] = show(value)
     return shown
 
