@@ -25,12 +25,12 @@ import torch
 
 import musket
 from musket.core.runtime import derive_seed, memory_format
-from musket.experiment import run
+from musket.experiment import unit
 from musket.training.catalogue import CALLBACKS
 from musket.training.hooks import Hook, Run
 from segmentation_pipeline.impl.datasets import SimplePNGMaskDataSet
 
-DATA = Path(__file__).parents[1] / "examples" / "nuclei" / "data"
+DATA = Path(__file__).parents[1] / "examples" / "nuclei" / "data" / "train"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ LOADERS: list[Any] = []
 SECONDS: dict[str, list[float]] = {"fit": [], "bare": []}
 
 
-class ListedLoader(run.BatchLoader):
+class ListedLoader(unit.BatchLoader):
     """The product's loader; only remembered, so that its readers can be waited for."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -211,7 +211,7 @@ def main() -> int:
     )
     chosen = parser.parse_args().regimes or (["gpu"] if torch.cuda.is_available() else ["light", "heavy"])
     CALLBACKS.add("alternate_with_bare_loop", AlternateWithBareLoop, "benchmark")
-    run.BatchLoader = ListedLoader  # type: ignore[misc]
+    unit.BatchLoader = ListedLoader  # type: ignore[misc]
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}"
     )

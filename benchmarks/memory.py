@@ -1,6 +1,6 @@
 """Peak memory of a whole ``fit`` on many files against few: it must not grow with the dataset.
 
-    python benchmarks/memory.py [--files 20000]
+python benchmarks/memory.py [--files 20000]
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def main() -> None:
         fit(arguments.fit)
         return
     few, many = peak_megabytes(200), peak_megabytes(arguments.files)
-    print(f"200 files: {few:.0f} MB; {arguments.files} files: {many:.0f} MB; growth {many - few:+.0f} MB (wanted: under 150)")
+    print(
+        f"200 files: {few:.0f} MB; {arguments.files} files: {many:.0f} MB; growth {many - few:+.0f} MB (wanted: under 150)"
+    )
 
 
 if __name__ == "__main__":

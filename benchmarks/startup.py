@@ -1,4 +1,4 @@
-"""Seconds before anything happens: the command's help, the import, and from ``musket.parse`` to the first training step.
+"""Seconds before anything happens: the command's help, the import, and all up to the first training step.
 
 Each figure is the best of three fresh processes.
 
@@ -37,7 +37,7 @@ mark("import lightning_fabric")
 import musket.experiment.run, musket.experiment.evaluate, musket.models.segmenters
 mark("import the rest")
 from musket.training import loop
-from musket.experiment import run as engine
+from musket.experiment import unit as engine
 original = loop.Averages.add
 train_one_stage = engine._train_one_stage
 def stage(*arguments, **keywords):
@@ -79,7 +79,9 @@ def first_step() -> dict[str, float]:
 def main() -> None:
     bare = best(lambda: wall(sys.executable, "-c", "pass"))
     print(f"{'python -c pass':<44} {bare:6.2f} s")
-    print(f"{'musket --help':<44} {best(lambda: wall(sys.executable, '-m', 'musket', '--help')):6.2f} s (wanted: under 0.25)")
+    print(
+        f"{'musket --help':<44} {best(lambda: wall(sys.executable, '-m', 'musket', '--help')):6.2f} s (wanted: under 0.25)"
+    )
     imported = best(lambda: wall(sys.executable, "-c", "import musket")) - bare
     print(f"{'import musket':<44} {imported:6.2f} s (wanted: under 0.3)")
     runs = sorted((first_step() for _ in range(3)), key=lambda parts: sum(parts.values()))

@@ -138,14 +138,11 @@ class BatchLoader:
             _Positions(self.read, epoch if self.augmented else None),
             batch_sampler=self.chunks(epoch),  # type: ignore[arg-type]
             num_workers=self.workers,
-            collate_fn=self._collate,
+            collate_fn=collate,
             prefetch_factor=min(2, limit),
         )
         for batch in loader:
             yield self._pinned(batch)
-
-    def _collate(self, samples: list[Sample]) -> Batch:
-        return collate(samples)
 
     def _finish(self, samples: list[Sample]) -> Batch:
         return self._pinned(collate(samples))

@@ -23,7 +23,7 @@ from musket.data.views import read_item
 if TYPE_CHECKING:
     import torch
 
-    from musket.config.schema import SegmentationSpec, Part, StageSpec
+    from musket.config.schema import Part, SegmentationSpec, StageSpec
     from musket.pipelines.segmentation import Normalization, SegmentationPipeline
     from musket.training.hooks import Hook
 

@@ -90,11 +90,12 @@ class Experiment:
         """
         from musket.experiment import run
         from musket.experiment.evaluate import summarize
+        from musket.experiment.unit import FitContext, FitOptions
         from musket.report.samples import draw_triples, write_jpg
 
         if not 0 < subsample <= 1:
             raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
-        options = run.FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample)
+        options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample)
         self._refuse_unavailable()
         run.check_unfinished(self.spec, self.layout, options)
         self._prepared = None  # the dataset may have grown since it was last looked at
@@ -103,7 +104,7 @@ class Experiment:
         def picture(path: Path, samples: tuple[Any, Any, Any]) -> None:
             write_jpg(path, draw_triples(*samples))
 
-        run.fit(run.FitContext(self.spec, self.layout, data, options, run.local_fabric(self.spec), _console(), picture))
+        run.fit(FitContext(self.spec, self.layout, data, options, run.local_fabric(self.spec), _console(), picture))
         folds = run.trained_folds(self.spec, self.layout, len(data.folds))
         summary = summarize(self.spec, self.layout, data, folds, subsample)
         records.write_yaml(self.layout.summary, summary)
@@ -177,7 +178,7 @@ class Experiment:
         Returns:
             records ``{fold, stage, best, lr}``; best is the maximum or minimum, as the metric's direction says.
         """
-        from musket.experiment.run import primary_monitor
+        from musket.experiment.unit import primary_monitor
         from musket.metrics.catalogue import direction, find_column
 
         name = metric or self.spec.primary_metric

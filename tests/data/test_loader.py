@@ -8,17 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from toy import read_numbered as read
 
 from musket.core.errors import DataError
-from musket.core.runtime import generator
 from musket.data.loader import BatchLoader, Sample, collate
 from musket.data.queue_settings import QUEUE
-
-
-def read(position: int, epoch: int | None) -> Sample:
-    noise = 0 if epoch is None else int(generator(7, epoch, position).integers(100))
-    image = np.full((4, 6, 3), position + noise, np.uint8)
-    return Sample(f"s{position}", image, np.full((4, 6, 1), position % 2, np.uint8))
 
 
 def shuffled(epoch: int) -> list[int]:

@@ -28,7 +28,7 @@ import musket.experiment.evaluate
 import musket.models.segmenters
 import musket.report.samples
 from musket.artifacts import checkpoint, files
-from musket.experiment import run
+from musket.experiment import run, unit
 from musket.training import loop
 
 
@@ -72,7 +72,7 @@ def arm(kill: str) -> None:
     elif kind == "unit":
         before(run, "train_unit")
     elif kind == "stage":
-        before(run, "_train_one_stage")
+        before(unit, "_train_one_stage")
     elif kind == "write":
 
         def torn(path: Path, content: Any) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 import musket
+from musket.core.runtime import generator
+from musket.data.loader import Sample
 from musket.models.catalogue import ARCHITECTURES
 
 CONFIG = """\
@@ -96,3 +98,10 @@ def experiment(folder: Path, **changes: object) -> musket.Experiment:
     config = folder / "config.yaml"
     config.write_text(CONFIG)
     return musket.parse(config, **changes)
+
+
+def read_numbered(position: int, epoch: int | None) -> Sample:
+    """A sample that shows its position and its draw; here, where worker processes can import it."""
+    noise = 0 if epoch is None else int(generator(7, epoch, position).integers(100))
+    image = np.full((4, 6, 3), position + noise, np.uint8)
+    return Sample(f"s{position}", image, np.full((4, 6, 1), position % 2, np.uint8))
