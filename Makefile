@@ -13,6 +13,9 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
+# Byte code of the packages is kept: without it every start of torch costs several times as much.
+export PYTHONDONTWRITEBYTECODE =
+
 # Each test process computes on one core: two processes with two threads each are slower than with one.
 ONE_THREAD = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OPENCV_FOR_THREADS_NUM=1
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
