@@ -195,7 +195,7 @@ def measure(regime: Regime) -> tuple[float, float, float]:
         config = Path(folder) / "config.yaml"
         config.write_text(COMMON + regime.config + f"stages: [{{epochs: {regime.rounds + 3}}}]\n")
         dataset = Repeated(
-            SimplePNGMaskDataSet(str(DATA / "train" / "images"), str(DATA / "train" / "masks"), in_ext="png"),
+            SimplePNGMaskDataSet(str(DATA / "images"), str(DATA / "masks"), in_ext="png"),
             regime.images,
         )
         musket.parse(config).fit(dataset)
@@ -212,9 +212,8 @@ def main() -> int:
     chosen = parser.parse_args().regimes or (["gpu"] if torch.cuda.is_available() else ["light", "heavy"])
     CALLBACKS.add("alternate_with_bare_loop", AlternateWithBareLoop, "benchmark")
     unit.BatchLoader = ListedLoader  # type: ignore[misc]
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'}"
-    )
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {gpu}")
     print(f"{'regime':<66} {'fit img/s':>10} {'bare img/s':>11} {'share':>6} {'wanted':>7}")
     for name in chosen:
         regime = REGIMES[name]
