@@ -17,7 +17,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 DEPENDENCIES = [Requirement(line) for line in PROJECT["dependencies"]]
 HEAVY = ["torch", "torchvision", "timm", "segmentation_models_pytorch", "lightning_fabric", "pandas", "sklearn", "cv2"]
-HEAVY += ["matplotlib", "torchmetrics", "scipy"]
+HEAVY += ["matplotlib", "scipy"]
 
 
 def python(code: str) -> str:
