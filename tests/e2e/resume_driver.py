@@ -19,7 +19,7 @@ from typing import Any
 # ruff: noqa: E402 (a script does not get pytest's search path)
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
-import lightning_fabric
+import lightning_fabric  # noqa: F401
 import torch
 import torch.utils.tensorboard  # what a fit imports late is imported here, once for all children
 from toy import Drawn, register_small_net
