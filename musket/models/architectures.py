@@ -35,6 +35,7 @@ Width = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 OPTIONS = {
+    "OS": "The same as encoder_output_stride.",
     "alpha": "Width of mobilenetv2: 0.35, 0.5, 0.75, 1 or 1.4 times the usual.",
     "decoder_aspp_dropout": "Share of the values dropped after the pyramid of dilated convolutions, 0..1.",
     "decoder_aspp_separable": "Depthwise separable convolutions in the pyramid: smaller, faster.",
@@ -43,7 +44,8 @@ OPTIONS = {
     "decoder_block_type": "How a block doubles the resolution: by interpolation, or by a transposed convolution.",
     "decoder_channels": "Width of the decoder; where it has blocks, one number per block, deepest first.",
     "decoder_dropout": "Share of the channels dropped before the last layer, 0..1.",
-    "decoder_filters": "Width of the last block; the others have the widths of the encoder, so leave them none.",
+    "decoder_filters": "Widths of the decoder's blocks, deepest first. Those of Linknet are the encoder's, so "
+    "that only its last number can be chosen: [none, none, none, none, 16].",
     "decoder_fusion_channels": "Width all levels are brought to before they are fused.",
     "decoder_intermediate_channels": "Widths of the levels, finest first.",
     "decoder_interpolation": "How coarse features are enlarged inside the decoder.",
@@ -54,24 +56,33 @@ OPTIONS = {
     "decoder_segmentation_channels": "Width of the blocks that read the pyramid.",
     "decoder_use_norm": "Normalisation after the convolutions of the decoder: true (batchnorm), false (none), a name, "
     "or {type: name, ...} with the arguments of torch's layer.",
+    "decoder_use_batchnorm": "The same as decoder_use_norm.",
     "downsample_factor": "The decoder works on features this many times smaller than the input.",
+    "dropout": "Share of the values or channels dropped before the last layers, 0..1.",
     "encoder_depth": "Number of encoder stages used; each halves the resolution.",
     "encoder_options": "Arguments for timm's create_model; for timm encoders only.",
     "encoder_output_indices": "Blocks of the transformer that are read, finest first. Default: evenly spaced.",
     "encoder_output_stride": "The encoder's last features are this many times smaller than the input.",
     "final_interpolation": "How the finished map is brought to the size of the input.",
     "fpn_layers": "The levels are always the encoder's last four stages.",
+    "interpolation": "The same as final_interpolation.",
     "last_upsample": "The finished map is always brought to the size of the input.",
+    "n_upsample_blocks": "The same as encoder_depth: the decoder has one block per stage.",
+    "psp_conv_filters": "The same as psp_out_channels.",
     "psp_dropout": "Share of the channels dropped before the last layer, 0..1.",
     "psp_out_channels": "Width of the convolution over the pooled pyramid.",
     "psp_pooling_type": "How the pyramid sums up its regions: mean or maximum.",
+    "psp_use_batchnorm": "The same as decoder_use_norm.",
+    "pyramid_block_filters": "The same as decoder_pyramid_channels.",
+    "segmentation_block_filters": "The same as decoder_segmentation_channels.",
     "skip_connections": "The skips are always the encoder's own stages; encoder_depth says how many.",
     "upsample_kernel_size": "Kernel of the convolution after upsampling, [height, width]: 1, 3, 5 or 7.",
     "upsample_layer": "How a block doubles the resolution: interpolation and convolution, or transposed convolution.",
     "upsample_rates": "Every block doubles the resolution; encoder_depth says how many there are.",
-    "use_batchnorm": "Always normalised, by groups of channels, which no batch is too small for.",
+    "use_batchnorm": "Normalisation after the convolutions of the decoder. FPN always normalises, by groups of "
+    "channels, which no batch is too small for.",
 }
-"""What every option means; one meaning per name."""
+"""What every option means, by name."""
 
 
 def spellings(**other_names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -96,7 +107,7 @@ def spellings(**other_names: str) -> Callable[[Callable[..., Any]], Callable[...
         signature = inspect.signature(function, eval_str=True)
         known = signature.parameters
         more = [known[option].replace(name=name) for name, option in other_names.items()]
-        vars(accept).update(__signature__=signature.replace(parameters=[*known.values(), *more]), spellings=other_names)
+        vars(accept)["__signature__"] = signature.replace(parameters=[*known.values(), *more])
         return accept
 
     return decorate

@@ -5,16 +5,11 @@ Names that experiments usually hold are answered from the tables here. Other nam
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from musket.core.errors import ModelError
-from musket.core.registry import Registry, RegistryDict, nearest
-from musket.models.architectures import OPTIONS
+from musket.core.registry import Registry, RegistryDict
 
 ARCHITECTURES = Registry("architecture")
 
@@ -59,85 +54,6 @@ def library_name(architecture: str | None) -> str | None:
         return None
     entry = ARCHITECTURES.get(architecture)
     return entry.name if entry.facts.get("library") == "smp" else None
-
-
-# --- options ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of an architecture.
-
-    Attributes:
-        annotation: its type, as pydantic reads it.
-        default: its default; ``inspect.Parameter.empty`` when it must be given.
-        doc: one sentence; empty for options of networks of the user's own.
-        stands_for: the option this name is another spelling of, if it is one.
-    """
-
-    annotation: Any
-    default: Any
-    doc: str
-    stands_for: str | None = None
-
-
-def architecture_options(architecture: str) -> dict[str, Option]:
-    """Every option an architecture takes, by name, other spellings included.
-
-    Raises:
-        RegistryError: there is no such architecture.
-    """
-    spellings = getattr(ARCHITECTURES.load(architecture), "spellings", {})
-    return {
-        name: Option(
-            parameter.annotation, parameter.default, OPTIONS.get(spellings.get(name, name), ""), spellings.get(name)
-        )
-        for name, parameter in _parameters(architecture).items()
-        if name not in ROOT_NAMES and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-
-
-def _parameters(architecture: str) -> Mapping[str, inspect.Parameter]:
-    """Parameters of an architecture; annotations of the user's own are left as they stand in the file."""
-    entry = ARCHITECTURES.get(architecture)
-    return (entry.signature() if library_name(architecture) else inspect.signature(entry.load())).parameters
-
-
-def read_options(architecture: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Options brought to their types, and what is wrong with the others. Options of the user's own have any type.
-
-    Returns:
-        (value by name, sentence by name); an option stands in one of the two.
-    """
-    known = architecture_options(architecture)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(architecture).values())
-    values: dict[str, Any] = {}
-    problems: dict[str, str] = {}
-    for name, value in options.items():
-        if name not in known:
-            if takes_any:
-                values[name] = value
-                continue
-            near = nearest(name, list(known))
-            hint = f"nearest: {', '.join(near)}" if near else f"it takes {', '.join(known) or 'none'}"
-            problems[name] = f"{architecture} takes no such option; {hint}"
-        elif library_name(architecture) is None:
-            values[name] = value
-        else:
-            try:
-                values[name] = TypeAdapter(known[name].annotation).validate_python(value)
-            except ValidationError as error:
-                allowed = ", or ".join(
-                    dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in error.errors())
-                )
-                problems[name] = f"found {value!r}; must be {allowed}. {known[name].doc}".rstrip()
-    for name, option in known.items():
-        if option.default is inspect.Parameter.empty and name not in options:
-            problems[name] = f"{architecture} needs this option and it has no default"
-    return values, problems
-
-
-# --- encoders --------------------------------------------------------------------------------------------------------
 
 
 def _smp_encoders() -> dict[str, tuple[str, ...]]:

@@ -12,13 +12,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from musket.config.bind import Fault, bind
 from musket.core.errors import ModelError
+from musket.models.architectures import OPTIONS
 from musket.models.catalogue import (
     ARCHITECTURES,
+    ROOT_NAMES,
     SMP_ENCODERS,
     STAND_INS,
     library_name,
-    read_options,
     resolve_encoder,
 )
 from musket.models.channels import PRETRAINED, adapt_values
@@ -221,9 +223,11 @@ def build_segmenter(
         ModelError: encoder or options do not fit it, or the weights cannot be had.
     """
     entry = ARCHITECTURES.get(architecture)
-    values, problems = read_options(entry.name, options or {})
-    if problems:
-        raise ModelError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+    values, faults = bind(entry, (), options or {}, supplied=ROOT_NAMES)
+    if faults:
+        raise ModelError(
+            ". ".join(f"{fault.option or entry.name}: {fault.message}" for fault in faults) + _hint(faults)
+        )
     if library_name(entry.name) is None:
         given = {
             "backbone": encoder,
@@ -274,6 +278,11 @@ def build_segmenter(
         smallest,
         mend=source.encoder not in SMP_ENCODERS,
     )
+
+
+def _hint(faults: list[Fault]) -> str:
+    meanings = [OPTIONS[fault.option] for fault in faults if fault.option in OPTIONS]
+    return f". {' '.join(meanings)}" if meanings else ""
 
 
 MODERN_NAMES = ("backbone", "encoder_weights", "in_channels", "classes", "shape", "activation")

@@ -75,7 +75,14 @@ def test_every_architecture(architecture, batch):
     learns(architecture, "vit_tiny_patch16_224" if architecture == "DPT" else "resnet18", batch, channels=4)
 
 
-@pytest.mark.parametrize("architecture", [name for name in BUILT_IN if name != "DPT"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("UnetPlusPlus", "MAnet") else ())
+        for name in BUILT_IN
+        if name != "DPT"
+    ],
+)
 def test_encoders_that_do_not_halve_evenly(architecture):
     """inceptionv3 loses borders; where features must be dilated it is refused, so another one stands for those."""
     encoder = "inceptionv3" if check_encoder("inceptionv3", architecture) is None else "tu-mobilenetv3_small_050"

@@ -147,10 +147,10 @@ def test_every_old_name_is_listed():
 def test_common_names_need_no_torch():
     code = (
         "import sys;"
-        "from musket.models.catalogue import ARCHITECTURES, OLD_NAMES, check_encoder, check_weights, read_options;"
+        "from musket.models.catalogue import ARCHITECTURES, OLD_NAMES, check_encoder, check_weights;"
         "[check_encoder(name, 'FPN') for name in OLD_NAMES];"
         "check_encoder('vgg16', 'DeepLabV3'); check_weights('imagenet', 'resnext101', 'Unet');"
-        "[entry.signature() for entry in ARCHITECTURES.entries()]; read_options('Unet', {'decoder_filters': [1]});"
+        "[entry.signature() for entry in ARCHITECTURES.entries()];"
         "heavy = {'torch', 'timm', 'segmentation_models_pytorch', 'pandas', 'sklearn', 'cv2', 'matplotlib'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
