@@ -6,6 +6,7 @@ import functools
 import inspect
 import operator
 import types
+from collections import abc
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -28,6 +29,8 @@ _NAMES: dict[Any, str] = {
     tuple: "a list",
     list: "a list",
 }
+# What YAML can give for them. An iterator made of it would be empty after one look.
+_CONTAINERS: dict[Any, Any] = {abc.Iterable: list, abc.Collection: list, abc.Sequence: list, abc.Mapping: dict}
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -204,6 +207,7 @@ def strict(annotation: Any) -> Any:
     readers: dict[Any, Any] = {int: READ_WHOLE, float: READ_NUMBER, bool: READ_FLAG}
     annotated: Any = Annotated  # a name the type checker does not take for an annotation
     origin, args = get_origin(annotation), get_args(annotation)
+    origin = _CONTAINERS.get(origin, origin)
     if origin is None:
         return annotated[annotation, readers[annotation]] if annotation in readers else annotation
     if origin in (Union, types.UnionType):
@@ -227,6 +231,7 @@ def spell(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(spell(arg) for arg in args))
     if origin is Annotated:
         return spell(args[0]) + _bounds(args[1:])
+    origin = _CONTAINERS.get(origin, origin)
     if origin is list or (origin is tuple and Ellipsis in args):
         return f"a list, each {spell(args[0])}"
     if origin is tuple and args:

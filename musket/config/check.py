@@ -33,6 +33,7 @@ from musket.config.tree import (
     Map,
     Node,
     Place,
+    Scalar,
     closest,
     describe,
     dotted,
@@ -195,9 +196,8 @@ def _told_by_keys(root: Map) -> str:
         return "Segmentation"
     if "configPath" in keys:
         return "InstanceSegmentation"
-    if "declarations" in keys or (
-        "architecture" in keys and isinstance(root.entries["architecture"].value, Items | Map)
-    ):
+    architecture = root.entries.get("architecture")
+    if "declarations" in keys or (architecture is not None and not isinstance(architecture.value, Scalar)):
         return "Generic"
     return "Classification" if keys & {"weights", "pooling"} else "Segmentation"
 
@@ -318,12 +318,9 @@ def _rule(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
 def _unknown_in_stage(key: str, model: type[ExperimentSpec]) -> str:
     if key in _keys(model):
         return "belongs at the root of the file, not into a stage"
-    near = closest(key, list(StageSpec.model_fields))
-    return (
-        f"no such key of a stage; nearest: {', '.join(near)}"
-        if near
-        else (f"no such key of a stage; there are: {', '.join(StageSpec.model_fields)}")
-    )
+    near = closest(key, StageSpec.model_fields)
+    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(StageSpec.model_fields)}"
+    return f"no such key of a stage; {hint}"
 
 
 def _inner(value: Any, at: Sequence[Any]) -> Any:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Gt, Le
 
-from musket.config.bind import bind, convert, options_of, refusal, spell
+from musket.config.bind import Option, bind, convert, options_of, refusal, spell
 from musket.core.registry import Entry
 
 
@@ -78,6 +78,15 @@ def test_values_become_what_the_annotation_says(given: dict[str, Any], bound: ob
 def test_faults_are_sentences(given: dict[str, Any], words: str) -> None:
     _, faults = bind(PART, (), {"name": "n", **given})
     assert [fault.message for fault in faults] == [words]
+
+
+@pytest.mark.parametrize("annotation", [Iterable[int], Sequence[int], list[int]])
+def test_containers_become_lists(annotation: Any) -> None:
+    option = Option("x", annotation)
+    assert convert(option, [3, "5"]) == [3, 5]
+    with pytest.raises(ValueError, match="must be a list, each a whole number"):
+        convert(option, "35")
+    assert convert(Option("x", Mapping[str, int]), {"a": "1"}) == {"a": 1}
 
 
 def test_positions() -> None:
