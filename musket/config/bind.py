@@ -125,9 +125,8 @@ def bind(
     places = options.positional
     if len(args) > len(places) and not options.any_count:
         takes = f"at most {len(places)} value{'s' if len(places) != 1 else ''}" if places else "no options"
-        return {}, [
-            Fault("", f"found {describe(list(args) if len(args) > 1 else args[0])}; {entry.name} takes {takes}")
-        ]
+        found = describe(list(args) if len(args) > 1 else args[0])
+        return {}, [Fault("", f"found {found}; {entry.name} takes {takes}")]
     for option, value in zip(places, args, strict=False):
         if option.name in values:
             faults.append(Fault(option.name, "given twice: by position and by name"))
@@ -246,7 +245,6 @@ def spell(annotation: Any) -> str:
 def _bounds(metadata: tuple[Any, ...]) -> str:
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     limits = [inner for item in metadata for inner in (item, *getattr(item, "metadata", ()))]
-    found = [
-        f"{word} {getattr(limit, name)}" for limit in limits for name, word in words.items() if hasattr(limit, name)
-    ]
+    pairs = ((word, getattr(limit, name, None)) for limit in limits for name, word in words.items())
+    found = [f"{word} {bound}" for word, bound in pairs if bound is not None]
     return f" {' and '.join(found)}" if found else ""

@@ -342,20 +342,24 @@ def _meaning(
         findings += meaning.check_freezing(spec)
     remarks = list(meaning.without_effect(spec))
     if not isinstance(spec, SegmentationSpec):
-        spec, found = meaning.bind_all(spec, (), vocabulary)
+        spec, found = meaning.bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
     if not spec.activation and spec.classes is not None:
         spec = spec.model_copy(update={"activation": "sigmoid" if spec.classes == 1 else "softmax"})
     findings += meaning.check_network(spec, options, absent, vocabulary)
     findings += meaning.check_losses(spec, absent, vocabulary)
-    columns = meaning.logged(spec, vocabulary) if not absent & {"metrics", "loss", "final_metrics"} else []
+    segmentation = spec
+    known = not absent & {"metrics", "loss", "final_metrics"}
+    columns = meaning.logged(segmentation, vocabulary) if known else []
     if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
         spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})
         words = "not given, and binary_accuracy is not among metrics; val_loss decides which epoch is the best"
         remarks.append(Finding(("primary_metric",), words))
     if columns and "primary_metric" not in absent:
         findings += meaning.check_primary(spec, columns, vocabulary)
-    spec, found = meaning.bind_all(spec, columns, vocabulary)
+    spec, found = meaning.bind_all(
+        spec, vocabulary, lambda stages: meaning.logged(segmentation, vocabulary, stages) if known else ()
+    )
     findings += found
     return (spec if findings or absent else meaning.canonical(spec, columns, vocabulary)), findings, remarks
 

@@ -190,16 +190,20 @@ def plain_metrics(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.removeprefix("val_") for name in names))
 
 
-def logged(spec: SegmentationSpec, vocabulary: Vocabulary) -> list[str]:
-    """Names of the values that are logged after every epoch, as a primary metric may name them."""
-    names = ["loss", *plain_metrics(spec.metrics)]
-    for text in (spec.loss, *(stage.loss for stage in spec.stages)):
-        try:
-            terms = vocabulary.parse_loss(text) if text else ()
-        except ValueError:
-            continue
-        names += [term.name for term in terms if term.name in vocabulary.losses] if len(terms) > 1 else []
-    names = list(dict.fromkeys(names))
+def logged(spec: SegmentationSpec, vocabulary: Vocabulary, stages: Iterable[StageSpec] | None = None) -> list[str]:
+    """Names of the values that are logged after every epoch of all these stages, by default of every stage."""
+    each = [_logged_in(spec, stage, vocabulary) for stage in (spec.stages if stages is None else stages)]
+    return [name for name in each[0] if all(name in names for names in each)]
+
+
+def _logged_in(spec: SegmentationSpec, stage: StageSpec, vocabulary: Vocabulary) -> list[str]:
+    text = stage.loss or spec.loss
+    try:
+        terms = vocabulary.parse_loss(text) if text else ()
+    except ValueError:
+        terms = ()
+    known = [term.name for term in terms if term.name in vocabulary.losses]
+    names = list(dict.fromkeys(["loss", *plain_metrics(spec.metrics), *(known if len(terms) > 1 else ())]))
     each_epoch = [f"val_{metric.name}" for metric in spec.final_metrics if metric.for_validation]
     return [*names, *(f"val_{name}" for name in names), *each_epoch]
 
@@ -408,28 +412,34 @@ def _canonical_call(form: Any, vocabulary: Vocabulary) -> Any:
     return replace(form, name=vocabulary.datasets.get(form.name).name) if isinstance(form, Call) else form
 
 
-def bind_all(spec: Spec, columns: Sequence[str], vocabulary: Vocabulary) -> tuple[Spec, list[Finding]]:
-    """Every named part of the spec bound to its signature. Without ``columns`` monitors are not looked at."""
+def bind_all(
+    spec: Spec, vocabulary: Vocabulary, columns: Callable[[Iterable[StageSpec]], Sequence[str]]
+) -> tuple[Spec, list[Finding]]:
+    """Every named part of the spec bound to its signature.
+
+    Args:
+        spec: the spec.
+        vocabulary: the names.
+        columns: what will be logged in all of some stages; empty where that is not known.
+    """
     findings: list[Finding] = []
 
-    def bound(parts: tuple[Part, ...], loc: Loc, registry: Registry) -> tuple[Part, ...]:
-        result, found = bind_parts(parts, registry, loc, columns, vocabulary)
+    def bound(parts: tuple[Part, ...], loc: Loc, registry: Registry, names: Sequence[str] = ()) -> tuple[Part, ...]:
+        result, found = bind_parts(parts, registry, loc, names, vocabulary)
         findings.extend(found)
         return result
 
     hooks = vocabulary.callbacks
-    stages = tuple(
-        stage.model_copy(
-            update={
-                "callbacks": None
-                if stage.callbacks is None
-                else bound(stage.callbacks, ("stages", i, "callbacks"), hooks),
-                "extra_callbacks": bound(stage.extra_callbacks, ("stages", i, "extra_callbacks"), hooks),
-            }
-        )
-        for i, stage in enumerate(spec.stages)
-    )
-    update: dict[str, Any] = {"callbacks": bound(spec.callbacks, ("callbacks",), hooks), "stages": stages}
+    stages = []
+    for position, stage in enumerate(spec.stages):
+        own: dict[str, Any] = {}
+        for key in ("callbacks", "extra_callbacks"):
+            parts = getattr(stage, key)
+            own[key] = None if parts is None else bound(parts, ("stages", position, key), hooks, columns([stage]))
+        stages.append(stage.model_copy(update=own))
+    using_root = [stage for stage in spec.stages if stage.callbacks is None] or spec.stages
+    callbacks = bound(spec.callbacks, ("callbacks",), hooks, columns(using_root))
+    update: dict[str, Any] = {"callbacks": callbacks, "stages": tuple(stages)}
     if isinstance(spec, ImageSpec):
         update["augmentation"] = bound(spec.augmentation, ("augmentation",), vocabulary.augmenters)
         update["transforms"] = bound(spec.transforms, ("transforms",), vocabulary.augmenters)

@@ -278,6 +278,18 @@ def test_terms_of_a_composite_loss_can_be_monitored(words: Vocabulary) -> None:
     assert "primary_metric" in told(MINIMUM + "primary_metric: val_dice_loss", words)
 
 
+def test_what_is_monitored_must_be_logged_in_every_stage_it_is_monitored_in(words: Vocabulary) -> None:
+    text = MINIMUM.replace("loss: binary_crossentropy", "loss: binary_crossentropy+dice_loss").replace(
+        "  - epochs: 2", "  - {epochs: 2, callbacks: {EarlyStopping: {monitor: val_dice_loss}}}"
+    )
+    segmentation(text, words)
+    second = "  - {epochs: 1, loss: dice_loss, extra_callbacks: {EarlyStopping: {monitor: val_dice_loss}}}\n"
+    assert list(told(text + second, words)) == ["stages[1].extra_callbacks.EarlyStopping.monitor"]
+    plain_second = "  - {epochs: 1, loss: dice_loss, callbacks: {}}\n"
+    assert list(told(text + plain_second + "primary_metric: val_dice_loss", words)) == ["primary_metric"]
+    segmentation(text + plain_second + "primary_metric: val_loss\ncallbacks: {EarlyStopping: loss}", words)
+
+
 def test_keys_without_effect_are_warned_of(words: Vocabulary) -> None:
     text = MINIMUM + "validationSplit: 0.3\ngroupFunc: get_train\nsaveLast: true\n"
     with pytest.warns(ConfigWarning) as issued:
