@@ -18,7 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the essentials of a config, or raise ConfigError with everything wrong with it."""
     from musket.config.check import refuse_unavailable
+    from musket.core.runtime import silence_telemetry
     from musket.experiment.project import find_project, load_spec
+
+    silence_telemetry()
 
     project, config = find_project(arguments.file)
     spec = load_spec(config, project=project, overrides=arguments.overrides)

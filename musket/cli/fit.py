@@ -45,7 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
         0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused.
     """
     from musket.config.check import refuse_unavailable
+    from musket.core.runtime import silence_telemetry
     from musket.experiment.project import load_spec, open_project, project_root
+
+    silence_telemetry()
 
     project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
     names = arguments.name or _here(project)
