@@ -257,15 +257,27 @@ class Experiment:
     ) -> None:
         """Write a prediction per image of a folder: ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray.
 
+        NAME is the image's name up to its first dot.
+
         Raises:
+            MusketError: two images would be written to one file; raised before anything is predicted.
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
         from musket.predict.sinks import write_npy, write_png
 
+        from musket.data.folders import DirectoryDataSet
+
         folder = Path(tpath)
+        written: dict[str, str] = {}
+        for image in DirectoryDataSet(spath).sample_ids():
+            other = written.setdefault(_stem(image), image)
+            if other != image:
+                raise MusketError(
+                    f"{other} and {image} would both be written to {_stem(image)}; keep them in separate folders"
+                )
         with _reported() as failures:
             for scored in self._in_directory(spath, fold, stage, limit, batchSize, ttflips, failures):
-                name = scored.id.partition(".")[0]
+                name = _stem(scored.id)
                 if binaryArray:
                     write_npy(folder / f"{name}.npy", scored.scores[0])
                 else:
@@ -388,6 +400,10 @@ class _reported:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is None:
             self.failures.raise_if_any()
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _refuse_views(ttflips: Any) -> None:

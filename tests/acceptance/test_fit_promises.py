@@ -307,6 +307,37 @@ def test_fit_without_a_dataset_says_what_to_do(tmp_path: Path) -> None:
         toy.experiment(tmp_path).fit()
 
 
+def test_predict_to_directory_writes_a_file_per_image(fitted: musket.Experiment, tmp_path: Path) -> None:
+    import cv2
+
+    images, _ = toy.write_discs(tmp_path, 2)
+    fitted.predict_to_directory(images, tmp_path / "png", [0, 1], 0)
+    fitted.predict_to_directory(images, tmp_path / "npy", [0, 1], 0, binaryArray=True)
+    assert sorted(path.name for path in (tmp_path / "png").iterdir()) == ["disc-00.png", "disc-01.png"]
+    picture = cv2.imread(str(tmp_path / "png" / "disc-01.png"), cv2.IMREAD_UNCHANGED)
+    array = np.load(tmp_path / "npy" / "disc-01.npy")
+    assert picture is not None
+    assert picture.shape == (40, 48)
+    assert array.shape == (40, 48, 1)
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(picture, np.rint(array[..., 0] * 255).astype(np.uint8))
+
+
+def test_two_images_of_one_name_are_not_written_over_each_other(fitted: musket.Experiment, tmp_path: Path) -> None:
+    images, _ = toy.write_discs(tmp_path, 1)
+    (images / "disc-00.png").write_bytes((images / "disc-00.jpg").read_bytes())
+    with pytest.raises(musket.MusketError, match=r"disc-00\.jpg and disc-00\.png would both"):
+        fitted.predict_to_directory(images, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_predict_on_directory_gives_batches(fitted: musket.Experiment, tmp_path: Path) -> None:
+    images, _ = toy.write_discs(tmp_path, 3)
+    batches = list(fitted.predict_on_directory(images, 0, 0, batch_size=2))
+    assert [batch.data for batch in batches] == [["disc-00.jpg", "disc-01.jpg"], ["disc-02.jpg"]]
+    assert batches[0].segmentation_maps_aug[0].arr.shape == (40, 48, 1)
+
+
 def test_images_that_cannot_be_predicted_are_reported_after_the_others(
     fitted: musket.Experiment, tmp_path: Path
 ) -> None:
