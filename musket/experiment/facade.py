@@ -263,9 +263,8 @@ class Experiment:
             MusketError: two images would be written to one file; raised before anything is predicted.
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
-        from musket.predict.sinks import write_npy, write_png
-
         from musket.data.folders import DirectoryDataSet
+        from musket.predict.sinks import write_npy, write_png
 
         folder = Path(tpath)
         written: dict[str, str] = {}
