@@ -42,7 +42,7 @@ class Experiment:
             raise MusketError(f"{spec.source}: not available yet: {spec.dialect} experiments")
         self.spec = spec
         self.project = project
-        self.layout = Layout(spec.source)
+        self.layout = Layout(spec.source.absolute())  # user code may change the working directory
         self.resume = False
         self.accept_changes = False
         self._dataset: Any = None

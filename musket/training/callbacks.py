@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from musket.artifacts.checkpoint import save_weights
 from musket.core.errors import TrainingError
 from musket.training.hooks import Hook, Run
 from musket.training.monitor import AnyMode, Monitor
@@ -140,6 +139,8 @@ class ModelCheckpoint(Resumable):
                 f"ModelCheckpoint: filepath {self.filepath!r} cannot be filled in ({type(error).__name__}: {error}); "
                 f"there are {', '.join(sorted(fields))}"
             ) from error
+        from musket.artifacts.checkpoint import save_weights
+
         save_weights(path, run.model.state_dict(), {"fold": run.fold, "stage": run.stage, "epoch": run.epoch})
         _log.log(self.level, "epoch %d: weights written to %s", run.epoch + 1, path)
 

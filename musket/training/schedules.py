@@ -11,13 +11,14 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
-
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Any, Literal
 
 from musket.core.errors import TrainingError
 from musket.training.hooks import Hook, Run
 from musket.training.monitor import AnyMode, Monitor
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 _log = logging.getLogger(__name__)
 
