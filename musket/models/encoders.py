@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import timm
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
 
@@ -71,12 +69,11 @@ def timm_weights(encoder: str, weights: str) -> str:
     )
 
 
-def warn_of_licence(encoder: str) -> None:
-    """Say so when the weights of a ``tu-`` name with a tag may not be used commercially."""
+def licence_remark(encoder: str) -> str | None:
+    """What to tell the user when the weights of a ``tu-`` name with a tag may not be used commercially."""
     cfg = get_pretrained_cfg(encoder.removeprefix("tu-"))
     licence = (cfg.license or "") if cfg is not None else ""
-    if "-nc" in licence.lower():
-        warnings.warn(f"the weights {encoder} are under {licence}: not for commercial use", stacklevel=3)
+    return f"the weights {encoder} are under {licence}: not for commercial use" if "-nc" in licence.lower() else None
 
 
 def normalization(encoder: str, weights: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:

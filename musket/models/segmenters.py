@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from musket.models.catalogue import (
 )
 from musket.models.channels import PRETRAINED, adapt_values
 from musket.models.encoders import any_size, normalization
-from musket.models.weights import fetching, find_source, load_adapted, load_voc
+from musket.models.weights import Source, fetching, find_source, load_adapted, load_voc
 
 INCEPTION_SIDE = 75
 """Inception nets lose a border in every convolution; below this side nothing is left (Keras asks for the same)."""
@@ -245,39 +246,41 @@ def build_segmenter(
     if encoder.lower() in STAND_INS:
         warnings.warn(STAND_INS[encoder.lower()], stacklevel=2)
     source = find_source(resolve_encoder(encoder, entry.name, values), encoder_weights, entry.name)
+    if pretrained and source.remark:
+        warnings.warn(source.remark, stacklevel=2)
     if source.encoder not in SMP_ENCODERS:
         values["encoder_options"] = any_size(source.encoder) | (values.get("encoder_options") or {})
-
-    def construct(channels: int, tag: str | bool | None) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
-            return entry.load()(source.encoder, tag, channels, classes, **values)
-
+    build = functools.partial(_quietly, entry.load(), source.encoder, classes=classes, **values)
     try:
-        if source.tag is None or not pretrained:
-            network = construct(in_channels, None)
-        elif in_channels == PRETRAINED:
-            with fetching(source.title):
-                network = construct(in_channels, source.tag)
-        else:
-            network = construct(in_channels, None)
-            with fetching(source.title):
-                twin = construct(PRETRAINED, source.tag)
-            load_adapted(network, twin, in_channels, copy=copy_weights)
-        if source.voc and pretrained:
+        network = _loaded(build, source, in_channels, copy=copy_weights) if pretrained else build(None, in_channels)
+        if pretrained and source.voc:
             load_voc(network, source.encoder, in_channels, classes, copy=copy_weights)
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError) as error:
         raise ModelError(f"{entry.name} cannot be built with backbone {encoder}: {error}") from error
-    mean, std = normalization(source.encoder, source.weights)
+    mean, std = (adapt_values(values, in_channels) for values in normalization(source.encoder, source.weights))
     stride, smallest = _sides(entry.name, source.encoder, network)
-    return EncoderDecoder(
-        network,
-        adapt_values(mean, in_channels),
-        adapt_values(std, in_channels),
-        stride,
-        smallest,
-        mend=source.encoder not in SMP_ENCODERS,
-    )
+    return EncoderDecoder(network, mean, std, stride, smallest, mend=source.encoder not in SMP_ENCODERS)
+
+
+def _quietly(build: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call ``build``; smp's advice against its own older names is not for users of ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
+        return build(*args, **kwargs)
+
+
+def _loaded(build: Callable[..., Any], source: Source, in_channels: int, *, copy: bool) -> Any:
+    """A library network whose encoder has its pretrained weights, brought to the number of channels."""
+    if source.tag is None:
+        return build(None, in_channels)
+    if in_channels == PRETRAINED:
+        with fetching(source.title):
+            return build(source.tag, in_channels)
+    network = build(None, in_channels)
+    with fetching(source.title):
+        twin = build(source.tag, PRETRAINED)
+    load_adapted(network, twin, in_channels, copy=copy)
+    return network
 
 
 def _hint(faults: list[Fault]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from torchvision.models import get_weight
 from musket.core.errors import ModelError
 from musket.models.catalogue import SMP_ENCODERS, VOC_ENCODERS, check_voc, smp_weights
 from musket.models.channels import adapt_state
-from musket.models.encoders import timm_weights, warn_of_licence
+from musket.models.encoders import licence_remark, timm_weights
 
 CONNECT_SECONDS = 4.0
 """How long to wait for a hub before it counts as out of reach."""
@@ -46,12 +45,14 @@ class Source:
         weights: what they are called; None for random ones.
         tag: what smp is told, to load them; None to load nothing.
         voc: whether the whole network comes from :func:`load_voc` afterwards.
+        remark: what to tell the user when they are loaded.
     """
 
     encoder: str
     weights: str | None
     tag: str | bool | None = None
     voc: bool = False
+    remark: str | None = None
 
     @property
     def title(self) -> str:
@@ -68,23 +69,22 @@ def find_source(encoder: str, weights: str | None, architecture: str) -> Source:
     Raises:
         ModelError: there are no such weights; lists those there are.
     """
+    if weights is None:
+        return Source(encoder, None)
+    remark = None
     if weights == "pascal_voc":
         check_voc(encoder, architecture)
         if encoder in VOC_ENCODERS:
             return Source(encoder, weights, voc=True)
-        warnings.warn(
+        remark = (
             f"Pascal VOC weights of DeepLabV3 with {encoder} are not published any more: its encoder starts from "
-            f"ImageNet weights. There are some for backbone {' and '.join(VOC_ENCODERS)}",
-            stacklevel=3,
+            f"ImageNet weights. There are some for backbone {' and '.join(VOC_ENCODERS)}"
         )
         weights = "imagenet"
-    if weights is None:
-        return Source(encoder, None)
     if encoder in SMP_ENCODERS:
-        return Source(encoder, weights, smp_weights(encoder, weights))
+        return Source(encoder, weights, smp_weights(encoder, weights), remark=remark)
     encoder = timm_weights(encoder, weights)
-    warn_of_licence(encoder)
-    return Source(encoder, weights, tag=True)
+    return Source(encoder, weights, tag=True, remark=remark or licence_remark(encoder))
 
 
 def reachable(address: str) -> bool:

@@ -198,6 +198,6 @@ def test_voc_means_nothing_elsewhere():
         build("Unet", "resnet50", encoder_weights="pascal_voc")
 
 
-def test_weights_under_a_non_commercial_licence_are_announced():
-    with pytest.warns(UserWarning, match="cc-by-nc-4.0: not for commercial use"):
-        build(encoder="tu-resnext50_32x4d", encoder_weights="fb_ssl_yfcc100m_ft_in1k", pretrained=False)
+def test_weights_under_a_non_commercial_licence_are_announced(no_network):
+    with pytest.warns(UserWarning, match="cc-by-nc-4.0: not for commercial use"), pytest.raises(ModelError):
+        build(encoder="tu-resnext50_32x4d", encoder_weights="fb_ssl_yfcc100m_ft_in1k")
