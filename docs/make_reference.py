@@ -184,12 +184,8 @@ def with_options(registry: Registry, words: Vocabulary | None = None) -> Iterato
     """Name, summary and options of every entry."""
     supplied = () if words is None else {*SegmentationSpec.model_fields, *words.supplied}
     for entry in registry.entries():
-        spellings = getattr(entry.load(), "spellings", {})
         options = options_of(entry, supplied).named.values()
-        cell = ", ".join(option(own) for own in options if own.name not in spellings) or "none"
-        if spellings:
-            cell += ". Old: " + ", ".join(f"`{name}` is `{known}`" for name, known in spellings.items())
-        yield also(registry, entry.name), entry.summary, cell
+        yield also(registry, entry.name), entry.summary, ", ".join(map(option, options)) or "none"
 
 
 def option(own: Option) -> str:
