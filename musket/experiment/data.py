@@ -45,6 +45,14 @@ class PreparedData:
     def fingerprint(self) -> str:
         return fingerprint(self.ids)
 
+    def describe(self) -> str:
+        """One line for people: how many samples, and how they are parted."""
+        held = f", {len(self.holdout)} of them held out" if self.holdout else ""
+        fold = self.folds[0]
+        parts = f"{len(fold.train)} to train on and {len(fold.validation)} to validate on"
+        each = f"{len(self.folds)} folds of about" if len(self.folds) > 1 else "one fold of"
+        return f"{len(self.ids)} samples{held}; {each} {parts}"
+
     def subset(self, positions: Sequence[int], name: str) -> SubDataSet:
         """A view of some samples."""
         view = SubDataSet(self.dataset, positions)

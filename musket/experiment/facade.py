@@ -92,6 +92,7 @@ class Experiment:
         from musket.experiment.evaluate import summarize
         from musket.experiment.unit import FitContext, FitOptions
         from musket.report.samples import draw_triples, write_jpg
+        from musket.report.tables import summary_table
 
         if not 0 < subsample <= 1:
             raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
@@ -104,11 +105,15 @@ class Experiment:
         def picture(path: Path, samples: tuple[Any, Any, Any]) -> None:
             write_jpg(path, draw_triples(*samples))
 
-        run.fit(FitContext(self.spec, self.layout, data, options, run.local_fabric(self.spec), _console(), picture))
+        console, fabric = _console(quiet=not self.spec.verbose), run.local_fabric(self.spec)
+        console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
+        run.fit(FitContext(self.spec, self.layout, data, options, fabric, console, picture))
         folds = run.trained_folds(self.spec, self.layout, len(data.folds))
         summary = summarize(self.spec, self.layout, data, folds, subsample)
         records.write_yaml(self.layout.summary, summary)
         self.layout.in_progress.unlink(missing_ok=True)
+        console.print(summary_table(summary))
+        console.print(f"results in {self.layout.folder}", highlight=False)
         return summary
 
     def _refuse_unavailable(self) -> None:
@@ -417,10 +422,10 @@ def _batched(scored: Iterator[Scored], size: int) -> Iterator[PredictedBatch]:
         yield as_batch(batch)
 
 
-def _console() -> Any:
+def _console(quiet: bool) -> Any:
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    return Console(soft_wrap=True, quiet=quiet)
 
 
 def parse(path: str | Path, *, dialect: str | None = None, **overrides: Any) -> Experiment:

@@ -161,6 +161,15 @@ def _record_failure(layout: Layout, error: BaseException) -> None:
         return
 
 
+def device_name(fabric: Fabric) -> str:
+    """Device and precision, as people know them."""
+    import torch
+
+    name = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type
+    threads = f", {torch.get_num_threads()} threads" if fabric.device.type == "cpu" else ""
+    return f"{name}, {fabric._precision.precision}{threads}"
+
+
 def local_fabric(spec: SegmentationSpec) -> Fabric:
     """Fabric for this process and this spec."""
     return make_fabric(devices=spec.gpus)
