@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def fetching(what: str, address: str | None = None) -> Iterator[bool]:
     try:
         yield not offline
     except OSError as error:
-        reason = f"{host} cannot be reached" if offline else f"{host}: {str(error).strip().partition(chr(10))[0]}"
+        told = offline and not isinstance(error, urllib.error.URLError)  # which comes from yet another host
+        reason = f"{host} cannot be reached" if told else str(error).strip().partition("\n")[0]
         raise ModelError(
             f"the weights {what} could not be fetched ({reason}). Set encoder_weights: null to start from random ones, "
             "or load a file of your own by initial_weights of a stage"
