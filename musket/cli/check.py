@@ -39,6 +39,6 @@ def essentials(spec: ExperimentSpec) -> str:
         parts.append(f"{spec.classes} class{'es' if spec.classes != 1 else ''} ({spec.activation})")
         parts.append(" x ".join(str(side) for side in spec.shape))
     parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
-    parts.append(f"{epochs} epochs")
+    parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")
     parts.append(f"best by {spec.primary_metric}")
     return ", ".join(parts)

@@ -129,7 +129,7 @@ def test_s27_named_datasets(project: Path) -> None:
 
 
 def test_s53_queue_limit_is_honoured_by_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read ahead in a real fit stays within the limit set by the old name; without one, four readers take six batches."""
+    """What a real fit reads ahead stays within the limit set by the old name; by itself it would be six batches."""
     for name in ("AUGMENTER_QUEUE_LIMIT", "NB_WORKERS"):
         monkeypatch.setattr(QUEUE, name, getattr(QUEUE, name))
     datasets.NB_WORKERS = 4

@@ -55,5 +55,7 @@ def write_images(folder: Path) -> None:
         (folder / place).mkdir(parents=True)
         for path in sorted((NUCLEI / source).glob("*.png"))[:8]:
             flags = cv2.IMREAD_GRAYSCALE if "mask" in place else cv2.IMREAD_COLOR
-            small = cv2.resize(cv2.imread(str(path), flags), (48, 48), interpolation=cv2.INTER_NEAREST)
+            whole = cv2.imread(str(path), flags)
+            assert whole is not None, path
+            small = cv2.resize(whole, (48, 48), interpolation=cv2.INTER_NEAREST)
             cv2.imwrite(str(folder / place / f"{path.stem}.{extension}"), small)
