@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
-from musket.core.registry import RegistryDict
 from musket.experiment.facade import Experiment
 from musket.experiment.facade import parse as _parse
-from musket.models.catalogue import ARCHITECTURES
+from musket.models.catalogue import custom_models
 
-custom_models = RegistryDict(ARCHITECTURES)
+__all__ = ["custom", "custom_models", "parse"]
+
+custom = SimpleNamespace(models=custom_models)
+"""The other former spelling: ``segmentation.custom.models["MyUnet"] = build``."""
 
 
 def parse(path: str | Path) -> Experiment:
