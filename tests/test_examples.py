@@ -76,7 +76,7 @@ def test_demo_runs_twice_and_leaves_what_it_promises(
     source, project = tmp_path / "nuclei", tmp_path / "runs" / "demo"
     shutil.copytree(NUCLEI, source)
     config = source / "experiments" / "unet" / "config.yaml"
-    text = config.read_text("utf-8").replace("epochs: 60", "epochs: 1").replace("folds_count: 3", "folds_count: 2")
+    text = config.read_text("utf-8").replace("epochs: 50", "epochs: 1").replace("folds_count: 3", "folds_count: 2")
     config.write_text(text.replace("[96, 96, 3]", "[32, 32, 3]"), "utf-8")
     monkeypatch.setattr(demo, "SOURCE", source)
     monkeypatch.setattr(demo, "PROJECT", project)

@@ -6,6 +6,7 @@ Run it with ``make demo``. It works on a copy of this project in ``runs/demo`` a
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def main() -> None:
     console.print(f"  masks        {shown(predictions)}")
     console.print(f"  summary      {shown(experiment.layout.summary)}")
     console.print(f"  every epoch  {shown(experiment.layout.metrics(0, 0).parent)}")
-    console.print(f"  curves       tensorboard --logdir {shown(experiment.layout.tensorboard(0, 0).parent)}")
+    tensorboard = Path(sys.executable).with_name("tensorboard")
+    console.print(f"  curves       {shown(tensorboard)} --logdir {shown(experiment.layout.tensorboard(0, 0).parent)}")
 
 
 def read_grey(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ PALETTE = (
 """Colours of the classes, RGB: the set of Okabe and Ito, told apart with every kind of colour vision."""
 
 COLUMNS = ("image", "truth", "prediction")
-_SMALLEST, _LARGEST = 96, 256  # longest side of a tile, pixels
+_SMALLEST, _LARGEST = 128, 256  # longest side of a tile, pixels
 _GAP = 4
 _TEXT_HEIGHT = 18
 _PAPER = 255
@@ -157,9 +158,9 @@ def _stretch(image: np.ndarray) -> np.ndarray:
 
 
 def _scaled(shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width at which a picture is drawn: its own, brought between the smallest and the largest side."""
+    """Height and width at which a picture is drawn: small ones a whole number of times larger, large ones shrunk."""
     longest = max(shape[:2])
-    factor = min(max(longest, _SMALLEST), _LARGEST) / longest
+    factor = math.ceil(_SMALLEST / longest) if longest < _SMALLEST else min(1.0, _LARGEST / longest)
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
