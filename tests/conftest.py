@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 
@@ -13,3 +15,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def own_parts_are_forgotten() -> Iterator[None]:
+    """Parts that a test registers end with it, so that no test depends on those before it."""
+    from musket.experiment.custom import custom_objects
+    from musket.experiment.vocabulary import REGISTRIES
+    from musket.models.catalogue import custom_models
+
+    before = [set(registry.names()) for registry in REGISTRIES]
+    yield
+    custom_objects.clear()
+    custom_models.clear()
+    for registry, known in zip(REGISTRIES, before, strict=True):
+        for name in set(registry.names()) - known:
+            registry.remove(name)
