@@ -53,6 +53,9 @@ class BatchLoader:
         epochs: how many epochs there will be; the first batches of the next epoch are read while the caller is busy
             between two epochs.
         workers: reader threads, or processes when the queue settings ask for multiprocessing; 0 reads in the caller.
+        read_ahead: most batches being read or ready at a time; default two more than there are workers. 1 where the
+            network computes on the cores that read: all read between two steps, then all compute. A reader beside a
+            step costs more than it saves there, since the step's threads wait for the slowest of them.
         pin_memory: put batches into page-locked memory (CUDA).
     """
 
@@ -66,6 +69,7 @@ class BatchLoader:
         augmented: bool = False,
         epochs: int = 1,
         workers: int | None = None,
+        read_ahead: int | None = None,
         pin_memory: bool = False,
     ):
         self.read = read
@@ -75,6 +79,7 @@ class BatchLoader:
         self.augmented = augmented
         self.epochs = epochs
         self.workers = _configured_workers() if workers is None else workers
+        self.read_ahead = self.workers + 2 if read_ahead is None else read_ahead
         self.pin_memory = pin_memory
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: deque[tuple[int, int, _Pending]] = deque()
@@ -102,7 +107,7 @@ class BatchLoader:
 
     # Threads: decoding and resizing release the interpreter lock, and nothing is copied between processes.
     def _from_threads(self, epoch: int) -> Iterator[Batch]:
-        limit = max(1, min(QUEUE.AUGMENTER_QUEUE_LIMIT, self.workers + 2))
+        limit = max(1, min(QUEUE.AUGMENTER_QUEUE_LIMIT, self.read_ahead))
         upcoming = self._upcoming(epoch)
         while self._ahead and self._ahead[0][0] != epoch:  # a resumed or repeated epoch: what was read ahead is stale
             self._ahead.popleft()[2].cancel()

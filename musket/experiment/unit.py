@@ -243,6 +243,7 @@ def _loaders(
         return build.SampleMaker(data.dataset, data.ids, build.chain_for(spec, parts), shape, seed, is_train)
 
     pin = context.fabric.device.type == "cuda"
+    ahead = 1 if context.fabric.device.type == "cpu" else None
     train = BatchLoader(
         maker(spec.augmentation, True),
         order,
@@ -250,10 +251,16 @@ def _loaders(
         drop_last=True,
         augmented=bool(spec.augmentation),
         epochs=stage.epochs,
+        read_ahead=ahead,
         pin_memory=pin,
     )
     validation = BatchLoader(
-        maker((), False), lambda epoch: validation_order, spec.batch, epochs=stage.epochs, pin_memory=pin
+        maker((), False),
+        lambda epoch: validation_order,
+        spec.batch,
+        epochs=stage.epochs,
+        read_ahead=ahead,
+        pin_memory=pin,
     )
     run = Run(
         fold=unit.fold,
