@@ -10,6 +10,9 @@ from musket.core.version import VERSION
 if TYPE_CHECKING:
     from musket.core.errors import ConfigError, ConfigWarning, MusketError
     from musket.core.types import PredictionItem
+    from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
+    from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
+    from musket.data.views import CompositeDataSet, DataSet, SubDataSet
     from musket.experiment.custom import activation, architecture, callback, custom_objects, loss, metric
     from musket.experiment.facade import Experiment, parse
     from musket.training.hooks import Hook, Run
@@ -24,17 +27,28 @@ _HOMES = {
         ("activation", "architecture", "callback", "custom_objects", "loss", "metric"), "musket.experiment.custom"
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
+    **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
+    **dict.fromkeys(("BinarySegmentationDataSet", "MultiClassSegmentationDataSet"), "musket.data.tables"),
+    **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.views"),
     **dict.fromkeys(("Hook", "Run"), "musket.training.hooks"),
 }
 
 __all__ = [
+    "BinarySegmentationDataSet",
+    "CompositeDataSet",
     "ConfigError",
     "ConfigWarning",
+    "DataSet",
+    "DirectoryDataSet",
     "Experiment",
     "Hook",
+    "MultiClassSegmentationDataSet",
     "MusketError",
+    "NotzeroSimplePNGMaskDataSet",
     "PredictionItem",
     "Run",
+    "SimplePNGMaskDataSet",
+    "SubDataSet",
     "__version__",
     "activation",
     "architecture",

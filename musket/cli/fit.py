@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="go on where an interrupted run stopped",
     )
+    parser.add_argument(
+        "--accept_changes",
+        action="store_true",
+        help="go on although the config was edited in a way that makes it another run",
+    )
     parser.add_argument("--folds", type=_numbers, metavar="N[,N]", help="folds to train; default: all")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in place of the config's")
 
@@ -43,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused.
+        A finished experiment that is named is trained again.
     """
     from musket.config.check import refuse_unavailable
     from musket.core.runtime import silence_telemetry
@@ -75,17 +80,16 @@ def run(arguments: argparse.Namespace) -> int:
     failed = []
     for name, spec in specs.items():
         experiment = Experiment.from_spec(spec, project)
-        experiment.setAllowResume(arguments.allow_resume)
-        if names is not None:
-            _forget_results(spec.source.parent)
+        experiment.setAllowResume(arguments.allow_resume, arguments.accept_changes)
         try:
-            experiment.fit(foldsToExecute=arguments.folds)
+            experiment.fit(foldsToExecute=arguments.folds, rerun=names is not None)
         except MusketError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed.append(name)
+            refused = refused or isinstance(error, ConfigError)
     if failed and len(specs) > 1:
         print(f"{len(failed)} of {len(specs)} experiments failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return 2 if refused else int(bool(failed))
 
 
 def _here(project: Project) -> list[str] | None:
@@ -98,12 +102,6 @@ def _here(project: Project) -> list[str] | None:
 
 def _finished(project: Project, name: str) -> bool:
     return (project.experiments / name / "summary.yaml").exists()
-
-
-def _forget_results(folder: Path) -> None:
-    """A finished experiment that is named is trained again: its summary and predictions go, weights and splits stay."""
-    (folder / "summary.yaml").unlink(missing_ok=True)
-    shutil.rmtree(folder / "predictions", ignore_errors=True)
 
 
 def _names(text: str) -> list[str] | None:

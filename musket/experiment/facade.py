@@ -72,6 +72,7 @@ class Experiment:
         subsample: float = 1.0,
         foldsToExecute: Sequence[int] | None = None,
         start_from_stage: int = 0,
+        rerun: bool = False,
     ) -> dict[str, Any]:
         """Train all folds through all stages, then write and return the summary.
 
@@ -80,12 +81,13 @@ class Experiment:
             subsample: share of the training items each epoch sees, above 0 up to 1.
             foldsToExecute: only these folds.
             start_from_stage: skip the stages before it and start from their best weights.
+            rerun: train a finished experiment again; its summary goes once data and config have been found good.
 
         Returns:
             what was written to summary.yaml.
 
         Raises:
-            AlreadyFinished: summary.yaml exists.
+            AlreadyFinished: summary.yaml exists, and rerun is not asked for.
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
@@ -96,7 +98,7 @@ class Experiment:
 
         if not 0 < subsample <= 1:
             raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
-        options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample)
+        options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample, rerun)
         self._refuse_unavailable()
         run.check_unfinished(self.spec, self.layout, options)
         self._prepared = None  # the dataset may have grown since it was last looked at

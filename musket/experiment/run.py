@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -68,19 +69,18 @@ def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions
     Raises:
         AlreadyFinished: summary.yaml is there and covers what is asked for.
     """
-    if not layout.summary.exists():
+    if options.rerun or not layout.summary.exists():
         return
     summary = records.read_yaml(layout.summary)
     done = summary.get("folds", []) if isinstance(summary, dict) else []
     if options.folds is not None and not set(options.folds) <= set(done):
         return
-    if options.resume and layout.run_record.exists():
-        stored = records.read_yaml(layout.run_record)["config"]
-        if any(_more_epochs(change) for change in records.differences(stored, spec.dump())):
-            return
+    stored = _stored_config(layout) if options.resume else None
+    if stored is not None and any(_more_epochs(change) for change in records.differences(stored, spec.dump())):
+        return
     raise AlreadyFinished(
         f"{layout.folder} is already finished (summary.yaml exists). Delete summary.yaml to train again, "
-        "or raise epochs and resume (setAllowResume(True))"
+        "or raise epochs and resume (setAllowResume(True); on the command line --allow_resume)"
     )
 
 
@@ -107,6 +107,7 @@ def fit(context: FitContext) -> None:
         _forget(layout, plan, options, context.console)
     for path in (layout.summary, layout.error):
         path.unlink(missing_ok=True)
+    shutil.rmtree(layout.predictions, ignore_errors=True)  # they were those of other weights
     records.write_yaml(layout.run_record, record)
     records.write_yaml(layout.in_progress, True)
     try:
@@ -120,12 +121,20 @@ def fit(context: FitContext) -> None:
 def _check_record(record: dict[str, Any], layout: Layout, options: FitOptions) -> None:
     """What is trained now must belong to what stays: resumed units, or folds trained before."""
     stays = options.resume or options.folds is not None or options.first_stage > 0
-    if not stays or not layout.run_record.exists():
-        return
-    stored = records.read_yaml(layout.run_record)
-    changes = config_changes(stored["config"], record["config"])
+    stored = _stored_config(layout) if stays else None
+    changes = [] if stored is None else config_changes(stored, record["config"])
     if changes and not options.accept_changes:
         raise ConfigChanged(changes)
+
+
+def _stored_config(layout: Layout) -> dict[str, Any] | None:
+    """The config of the run whose files lie here; None when there is no record of one."""
+    if not layout.run_record.exists():
+        return None
+    record = records.read_yaml(layout.run_record)
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ArtifactError("this is no record of a run; delete it and start afresh", layout.run_record)
+    return record["config"]
 
 
 def _check_batches(context: FitContext, fold: int) -> None:
@@ -142,7 +151,8 @@ def _forget(layout: Layout, plan: Sequence[Unit], options: FitOptions, console: 
     stages = [(unit.fold, stage) for unit in plan for stage in unit.stages]
     if any(layout.state(fold, stage).exists() for fold, stage in stages):
         console.print(
-            "starting afresh: the unfinished run in this folder is overwritten (setAllowResume(True) would continue it)"
+            "starting afresh: what an earlier run left here is overwritten "
+            "(setAllowResume(True), on the command line --allow_resume, would go on with it)"
         )
     for fold, stage in stages:
         for path in (layout.state(fold, stage), layout.weights(fold, stage), layout.metrics(fold, stage)):
@@ -166,7 +176,8 @@ def device_name(fabric: Fabric) -> str:
     import torch
 
     name = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type
-    threads = f", {torch.get_num_threads()} threads" if fabric.device.type == "cpu" else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count != 1 else ''}" if fabric.device.type == "cpu" else ""
     return f"{name}, {fabric._precision.precision}{threads}"
 
 

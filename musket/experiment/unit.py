@@ -44,6 +44,7 @@ class FitOptions:
         folds: folds to train, None = all.
         first_stage: stages before it are skipped, their best weights loaded.
         subsample: share of the training items an epoch sees, 0..1.
+        rerun: train although summary.yaml is there.
     """
 
     resume: bool = False
@@ -51,6 +52,7 @@ class FitOptions:
     folds: Sequence[int] | None = None
     first_stage: int = 0
     subsample: float = 1.0
+    rerun: bool = False
 
 
 @dataclass(frozen=True)

@@ -270,6 +270,19 @@ def test_folds_trained_one_at_a_time_end_in_one_summary(tmp_path: Path) -> None:
     assert yaml.safe_load(cfg.layout.summary.read_text())["folds"] == [0, 1]
 
 
+def test_x6_a_rerun_gives_up_the_old_results_only_when_everything_else_is_good(tmp_path: Path) -> None:
+    cfg = toy.experiment(tmp_path, folds_count=1)
+    cfg.fit(toy.Drawn())
+    (cfg.layout.predictions).mkdir()
+    with pytest.raises(ArtifactError, match="disc-14"):
+        cfg.fit(toy.Drawn(15), rerun=True)
+    assert cfg.layout.summary.exists()
+    before = cfg.layout.weights(0, 0).read_bytes()
+    cfg.fit(toy.Drawn(), rerun=True)
+    assert cfg.layout.weights(0, 0).read_bytes() == before
+    assert not cfg.layout.predictions.exists()
+
+
 def test_changed_data_is_refused_and_says_what_changed(tmp_path: Path) -> None:
     cfg = toy.experiment(tmp_path)
     cfg.fit(toy.Drawn(14), foldsToExecute=[0])

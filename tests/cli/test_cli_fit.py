@@ -28,15 +28,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "ships"
 
 
+reruns: list[bool] = []
+
+
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What fit was called with; nothing is trained."""
     calls: list[Any] = []
+    reruns.clear()
 
     def fit(self: Experiment, **kwargs: Any) -> dict[str, Any]:
         assert self.project is not None
         name = self.layout.folder.relative_to(self.project.experiments).as_posix()
         calls.append((name, self.resume, kwargs["foldsToExecute"], self.spec.batch))
+        reruns.append(kwargs["rerun"])
         if self.spec.batch == 13:
             raise DataError("no mask", sample=name)
         (self.layout.folder / "summary.yaml").write_text("completed: true")
@@ -55,16 +60,13 @@ def test_all_unfinished_experiments_in_order(root: Path, fitted: list[Any], caps
 
 
 def test_named_experiments_are_run_again(root: Path, fitted: list[Any]) -> None:
-    folder = root / "experiments" / "b"
-    for name in ("predictions", "weights"):
-        (folder / name).mkdir()
-        (folder / name / "file").write_text("x")
-    (folder / "summary.yaml").write_text("completed: true")
+    (root / "experiments" / "b" / "summary.yaml").write_text("completed: true")
     arguments = ["--name", " b , a,b", "--folds", "0,2", "--allow_resume", "yes", "batch=3"]
     assert main(["fit", "--project", str(root), *arguments]) == 0
     assert fitted == [("b", True, [0, 2], 3), ("a", True, [0, 2], 3)]
-    assert not (folder / "predictions").exists()
-    assert (folder / "weights" / "file").exists()
+    assert reruns == [True, True]
+    assert main(["fit", "--project", str(root)]) == 0
+    assert reruns[2:] == [False]
 
 
 @pytest.mark.parametrize(
