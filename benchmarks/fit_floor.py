@@ -74,7 +74,7 @@ REGIMES = {
     "heavy": Regime(
         "heavy: Unet-resnet18, 256 px, batch 4",
         "backbone: resnet18\nshape: [256, 256, 3]\nbatch: 4\naugmentation: {Fliplr: 0.5, Flipud: 0.5}\n",
-        images=40,
+        images=45,
         rounds=5,
         wanted=0.97,
     ),
