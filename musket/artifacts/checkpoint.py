@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -26,7 +27,13 @@ def save_weights(path: Path, weights: dict[str, torch.Tensor], metadata: dict[st
     Raises:
         ArtifactError: the file cannot be written; the old one is untouched.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    plain: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in weights.items():
+        own = tensor.detach().cpu().contiguous()
+        # A network may hold one module under two names; safetensors wants separate memory.
+        plain[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(own.untyped_storage().data_ptr())
     text = json.dumps(metadata, sort_keys=True)
 
     def write(beside: Path) -> None:
@@ -121,7 +128,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
     def write(beside: Path) -> None:
         try:
-            torch.save({**state, "format": STATE_FORMAT}, beside)
+            torch.save(_plain({**state, "format": STATE_FORMAT}), beside)
         except RuntimeError as error:  # torch reports a failed write as RuntimeError
             with open(beside, "ab") as probe:  # a full disk shows its own error here
                 probe.write(b"\0" * (1 << 20))
@@ -131,14 +138,25 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     write_atomic(path, write)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Read a resume state, tensors on the CPU.
+def _plain(value: Any) -> Any:
+    """Numpy numbers, which users' hooks may bring in, as Python's own: the tensors-only loader refuses them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return tuple(_plain(item) for item in value) if type(value) is tuple else value
+
+
+def load_state(path: Path, *, lazily: bool = False) -> dict[str, Any]:
+    """Read a resume state, tensors on the CPU; ``lazily`` leaves them in the file, for who wants the numbers only.
 
     Raises:
         ArtifactError: missing, damaged, or of a later format.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
     except FileNotFoundError as error:
         raise ArtifactError("no such state file", path) from error
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:

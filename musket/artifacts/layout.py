@@ -32,10 +32,6 @@ class Layout:
         """Best weights of a fold and stage (safetensors)."""
         return self.folder / "weights" / f"best-{fold}.{stage}.weights"
 
-    def all_weights(self) -> list[Path]:
-        """The weights files that exist (the one question here that looks at the disk)."""
-        return sorted(self.folder.glob("weights/best-*.weights"))
-
     def state(self, fold: int, stage: int) -> Path:
         """Everything needed to go on after the last finished epoch of a fold and stage."""
         return self.folder / "weights" / f"last-{fold}.{stage}.state"

@@ -101,7 +101,7 @@ def write_yaml(path: Path, content: Any) -> None:
 def read_yaml(path: Path) -> Any:
     """Read plain data. Raises ArtifactError when the file is missing or no YAML."""
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError("no such file", path) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -83,8 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         experiment.setAllowResume(arguments.allow_resume, arguments.accept_changes)
         try:
             experiment.fit(foldsToExecute=arguments.folds, rerun=names is not None)
-        except MusketError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 (one experiment must not stop the others; error.yaml has the trace)
+            said = str(error) if isinstance(error, MusketError) else f"{type(error).__name__}: {error}"
+            where = "" if isinstance(error, MusketError) else f" (where: {experiment.layout.error})"
+            print(f"{name}: {said}{where}", file=sys.stderr)
             failed.append(name)
             refused = refused or isinstance(error, ConfigError)
     if failed and len(specs) > 1:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from musket.core.errors import DataError
 from musket.core.types import Batch
 from musket.data.queue_settings import QUEUE
 
@@ -145,6 +146,7 @@ class BatchLoader:
             num_workers=self.workers,
             collate_fn=collate,
             prefetch_factor=min(2, limit),
+            generator=torch.Generator(),  # it draws a seed; the global generator belongs to the network
         )
         for batch in loader:
             yield self._pinned(batch)
@@ -198,7 +200,18 @@ def _configured_workers() -> int:
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Stack samples of one size: N x H x W x C arrays seen as N x C x H x W tensors without another copy."""
+    """Stack samples of one size: N x H x W x C arrays seen as N x C x H x W tensors without another copy.
+
+    Raises:
+        DataError: the images differ in depth.
+    """
+    first = samples[0]
+    for other in samples[1:]:
+        if other.image.dtype != first.image.dtype:  # stacking would scale one of them wrongly, without a word
+            raise DataError(
+                f"samples {first.id} ({first.image.dtype}) and {other.id} ({other.image.dtype}) differ in depth; "
+                "bring the images of a dataset to one depth"
+            )
     images = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
     targets = None
     if all(sample.target is not None for sample in samples):

@@ -99,6 +99,11 @@ def checked_arrays(
         raise DataError(
             f"the mask has {mask.shape[2]} channels, the config says classes: {shape.classes}", sample=sample_id
         )
+    if mask.dtype != bool and not np.logical_or(mask == 0, mask == 1).all():
+        raise DataError(
+            f"the mask holds values other than 0 and 1 (from {mask.min()} to {mask.max()}); give mask > threshold",
+            sample=sample_id,
+        )
     return image, mask
 
 

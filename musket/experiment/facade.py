@@ -95,25 +95,28 @@ class Experiment:
         from musket.experiment.unit import FitContext, FitOptions
         from musket.report.samples import draw_triples, write_jpg
         from musket.report.tables import summary_table
+        from musket.training.display import logged_to
 
         if not 0 < subsample <= 1:
             raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
         options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample, rerun)
         self._refuse_unavailable()
-        run.check_unfinished(self.spec, self.layout, options)
         self._prepared = None  # the dataset may have grown since it was last looked at
-        data = self._prepare(dataset)
+        console = _console(quiet=not self.spec.verbose)
 
         def picture(path: Path, samples: tuple[Any, Any, Any]) -> None:
             write_jpg(path, draw_triples(*samples))
 
-        console, fabric = _console(quiet=not self.spec.verbose), run.local_fabric(self.spec)
-        console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
-        run.fit(FitContext(self.spec, self.layout, data, options, fabric, console, picture))
-        folds = run.trained_folds(self.spec, self.layout, len(data.folds))
-        summary = summarize(self.spec, self.layout, data, folds, subsample)
-        records.write_yaml(self.layout.summary, summary)
-        self.layout.in_progress.unlink(missing_ok=True)
+        with run.failures_recorded(self.layout), logged_to(console):
+            data = self._prepare(dataset)
+            run.check_unfinished(self.spec, self.layout, options, len(data.folds))
+            fabric = run.local_fabric(self.spec)
+            console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
+            run.fit(FitContext(self.spec, self.layout, data, options, fabric, console, picture))
+            folds = run.trained_folds(self.spec, self.layout, len(data.folds))
+            summary = summarize(self.spec, self.layout, data, folds, subsample)
+            records.write_yaml(self.layout.summary, summary)
+            self.layout.in_progress.unlink(missing_ok=True)
         console.print(summary_table(summary))
         console.print(f"results in {self.layout.folder}", highlight=False)
         return summary
@@ -205,9 +208,10 @@ class Experiment:
         return found
 
     def _fold_count(self) -> int:
-        """Folds of the config, or more where the dataset brought its own: then those that were trained."""
-        trained = [int(path.name.split("-")[1].split(".")[0]) for path in self.layout.all_weights()]
-        return max([self.spec.folds_count, *(fold + 1 for fold in trained)])
+        """Folds as they were split, or as the config says where nothing was split yet."""
+        from musket.artifacts.splits import stored_fold_count
+
+        return stored_fold_count(self.layout) or self.spec.folds_count
 
     def createNet(self) -> Any:
         """The network as a torch module giving logits, freshly drawn or with pretrained encoder weights."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import re
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +18,12 @@ from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigCha
 from musket.core.runtime import make_fabric
 from musket.core.types import Unit
 from musket.core.version import VERSION
-from musket.experiment.data import PreparedData
+from musket.experiment import build
 from musket.experiment.plan import units
-from musket.experiment.unit import FitContext, FitOptions, train_unit
+from musket.experiment.unit import FitContext, FitOptions, check_unit, is_trained, newest_stage, train_unit
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from rich.console import Console
 
     from musket.config.schema import SegmentationSpec
 
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 _NEUTRAL = ("verbose", "inference_batch", "showDataExamples", "imports", "datasets_path")
 
 
-def run_record(spec: SegmentationSpec, data: PreparedData, fabric: Fabric) -> dict[str, Any]:
+def run_record(context: FitContext) -> dict[str, Any]:
     """What run.yaml holds: the resolved config, the data it was trained on, and with what."""
+    fabric = context.fabric
     return {
-        "config": spec.dump(),
-        "data": {"samples": len(data.ids), "fingerprint": data.fingerprint},
+        "config": context.spec.dump(),
+        "subsample": context.options.subsample,
+        "data": {"samples": len(context.data.ids), "fingerprint": context.data.fingerprint},
         "device": str(fabric.device.type),
         "precision": str(fabric._precision.precision),
         "versions": {
@@ -44,26 +48,23 @@ def run_record(spec: SegmentationSpec, data: PreparedData, fabric: Fabric) -> di
     }
 
 
-def config_changes(stored: dict[str, Any], current: dict[str, Any]) -> list[Change]:
-    """Differences that make a resumed run another run. More epochs, and keys without influence, are allowed."""
+def config_changes(stored: dict[str, Any], current: dict[str, Any], *, may_grow: bool) -> list[Change]:
+    """Differences that make it another run. Keys without influence never do, more epochs do unless ``may_grow``."""
     return [
         change
         for change in records.differences(stored, current)
-        if change.key.partition(".")[0] not in _NEUTRAL and not _more_epochs(change)
+        if change.key.partition(".")[0] not in _NEUTRAL and not (may_grow and _grown_stage(change) is not None)
     ]
 
 
-def _more_epochs(change: Change) -> bool:
-    return (
-        change.key.startswith("stages.")
-        and change.key.endswith(".epochs")
-        and isinstance(change.stored, int)
-        and isinstance(change.current, int)
-        and change.current > change.stored
-    )
+def _grown_stage(change: Change) -> int | None:
+    """The stage whose epochs a change raises."""
+    found = re.fullmatch(r"stages\.(\d+)\.epochs", change.key)
+    grown = isinstance(change.stored, int) and isinstance(change.current, int) and change.current > change.stored
+    return int(found[1]) if found and grown else None
 
 
-def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions) -> None:
+def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions, fold_count: int) -> None:
     """Refuse to train a finished experiment again, unless it gets more epochs or folds it does not have yet.
 
     Raises:
@@ -73,10 +74,10 @@ def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions
         return
     summary = records.read_yaml(layout.summary)
     done = summary.get("folds", []) if isinstance(summary, dict) else []
-    if options.folds is not None and not set(options.folds) <= set(done):
+    if not set(range(fold_count) if options.folds is None else options.folds) <= set(done):
         return
-    stored = _stored_config(layout) if options.resume else None
-    if stored is not None and any(_more_epochs(change) for change in records.differences(stored, spec.dump())):
+    stored = _stored_run(layout) if options.resume else None
+    if stored is not None and _growth(stored["config"], spec):
         return
     raise AlreadyFinished(
         f"{layout.folder} is already finished (summary.yaml exists). Delete summary.yaml to train again, "
@@ -84,91 +85,111 @@ def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions
     )
 
 
+def _growth(stored: dict[str, Any], spec: SegmentationSpec) -> list[int]:
+    """Stages that have more epochs now than they had."""
+    stages = [_grown_stage(change) for change in records.differences(stored, spec.dump())]
+    return [stage for stage in stages if stage is not None]
+
+
 def trained_folds(spec: SegmentationSpec, layout: Layout, count: int) -> list[int]:
-    """Folds that have weights of every stage: those a summary can cover."""
-    stages = range(len(spec.stages))
-    return [fold for fold in range(count) if all(layout.weights(fold, stage).exists() for stage in stages)]
+    """Folds trained to their end: those a summary covers."""
+    return [fold for fold in range(count) if is_trained(spec, layout, fold)]
 
 
 def fit(context: FitContext) -> None:
-    """Train every unit that is not finished. Leaves error.yaml when one fails, and nothing half-written.
+    """Train every unit that is not finished. Nothing of earlier results is touched before all checks have passed.
 
     Raises:
         ConfigChanged: resumed with another config.
         MusketError: whatever went wrong, in words.
     """
     spec, layout, options = context.spec, context.layout, context.options
-    record = run_record(spec, context.data, context.fabric)
-    _check_record(record, layout, options)
+    record = run_record(context)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
+    changed = _check_record(record, context, plan)
     for unit in plan:
-        _check_batches(context, unit.fold)
+        check_unit(context, unit)
+    if changed:
+        context.console.print("the config changed: weights and epochs stay, optimizers and callbacks start afresh")
     if not options.resume:
-        _forget(layout, plan, options, context.console)
+        _forget(context, plan)
     for path in (layout.summary, layout.error):
         path.unlink(missing_ok=True)
     shutil.rmtree(layout.predictions, ignore_errors=True)  # they were those of other weights
     records.write_yaml(layout.run_record, record)
     records.write_yaml(layout.in_progress, True)
-    try:
-        for unit in plan:
-            train_unit(context, unit)
-    except BaseException as error:
-        _record_failure(layout, error)
-        raise
+    for unit in plan:
+        train_unit(replace(context, changed=changed), unit)
 
 
-def _check_record(record: dict[str, Any], layout: Layout, options: FitOptions) -> None:
-    """What is trained now must belong to what stays: resumed units, or folds trained before."""
-    stays = options.resume or options.folds is not None or options.first_stage > 0
-    stored = _stored_config(layout) if stays else None
-    changes = [] if stored is None else config_changes(stored, record["config"])
+def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Unit]) -> bool:
+    """What is trained now must belong to what stays: resumed units, or folds and stages trained before.
+
+    Returns:
+        whether it does not, and the user accepts that.
+    """
+    layout, options = context.layout, context.options
+    partial = options.folds is not None or options.first_stage > 0
+    stored = _stored_run(layout) if options.resume or partial else None
+    if stored is None:
+        return False
+    may_grow = options.resume and not partial
+    changes = config_changes(stored["config"], record["config"], may_grow=may_grow)
+    if stored.get("subsample", 1.0) != record["subsample"]:
+        changes.append(Change("subsample (of fit)", stored.get("subsample", 1.0), record["subsample"]))
     if changes and not options.accept_changes:
         raise ConfigChanged(changes)
+    for stage in _growth(stored["config"], context.spec) if may_grow else ():
+        later = [unit.fold for unit in plan if (newest_stage(layout, unit) or 0) > stage]
+        if later:
+            raise TrainingError(
+                f"stages[{stage}].epochs grew to {context.spec.stages[stage].epochs}, but a later stage of fold "
+                f"{later[0]} was trained from its result; only the newest stage can grow. Start afresh instead"
+            )
+    return bool(changes)
 
 
-def _stored_config(layout: Layout) -> dict[str, Any] | None:
-    """The config of the run whose files lie here; None when there is no record of one."""
+def _stored_run(layout: Layout) -> dict[str, Any] | None:
+    """The record of the run whose files lie here; None when there is none."""
     if not layout.run_record.exists():
         return None
     record = records.read_yaml(layout.run_record)
     if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
         raise ArtifactError("this is no record of a run; delete it and start afresh", layout.run_record)
-    return record["config"]
+    return record
 
 
-def _check_batches(context: FitContext, fold: int) -> None:
-    count, batch = len(context.data.folds[fold].train), context.spec.batch
-    if count < batch:
-        raise TrainingError(
-            f"0 iterations: fold {fold} has {count} training samples, fewer than one batch of {batch}. "
-            "Lower batch, folds_count or testSplit, or add images"
-        )
-
-
-def _forget(layout: Layout, plan: Sequence[Unit], options: FitOptions, console: Console) -> None:
-    """Remove what an earlier, unfinished run left for these units, so that nothing of two runs is mixed."""
-    stages = [(unit.fold, stage) for unit in plan for stage in unit.stages]
-    if any(layout.state(fold, stage).exists() for fold, stage in stages):
-        console.print(
-            "starting afresh: what an earlier run left here is overwritten "
-            "(setAllowResume(True), on the command line --allow_resume, would go on with it)"
-        )
-    for fold, stage in stages:
-        for path in (layout.state(fold, stage), layout.weights(fold, stage), layout.metrics(fold, stage)):
-            path.unlink(missing_ok=True)
-
-
-def _record_failure(layout: Layout, error: BaseException) -> None:
-    """error.yaml for errors; a run that was interrupted keeps only its marker. Never hides the error itself."""
-    if isinstance(error, KeyboardInterrupt):
+def _forget(context: FitContext, plan: Sequence[Unit]) -> None:
+    """Remove what an earlier run left for these units, so that nothing of two runs is mixed."""
+    layout = context.layout
+    files = (layout.state, layout.weights, layout.metrics, layout.batch_metrics)
+    left = [
+        path for unit in plan for stage in unit.stages for file in files if (path := file(unit.fold, stage)).exists()
+    ]
+    if not left:
         return
-    entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}
+    build.build_model(context.spec)  # a network that cannot be had must not cost the one that is there
+    context.console.print(
+        "starting afresh: what an earlier run left here is overwritten "
+        "(setAllowResume(True), on the command line --allow_resume, would go on with it)"
+    )
+    for path in left:
+        path.unlink()
+
+
+@contextlib.contextmanager
+def failures_recorded(layout: Layout) -> Iterator[None]:
+    """Write error.yaml when something fails; an interrupted run keeps only its marker. Never hides the error itself."""
     try:
-        records.write_yaml(layout.error, {"errors": [entry]})
-        layout.in_progress.unlink(missing_ok=True)
-    except (ArtifactError, OSError):  # the disk that failed the run may fail the record too
-        return
+        yield
+    except (AlreadyFinished, ConfigChanged):
+        raise
+    except Exception as error:
+        entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}
+        with contextlib.suppress(ArtifactError, OSError):  # the disk that failed the run may fail the record too
+            records.write_yaml(layout.error, {"errors": [entry]})
+            layout.in_progress.unlink(missing_ok=True)
+        raise
 
 
 def device_name(fabric: Fabric) -> str:

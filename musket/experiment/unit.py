@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from musket.artifacts import checkpoint
+from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
-from musket.core.errors import TrainingError
+from musket.core.errors import ArtifactError, TrainingError
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
@@ -24,7 +24,7 @@ from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardL
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import Clipping
 from musket.training.monitor import Monitor
-from musket.training.stage import Progress, StagePlan, read_progress, train_stage
+from musket.training.stage import StagePlan, read_progress, train_stage
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,7 +57,12 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What every unit of one ``fit`` shares."""
+    """What every unit of one ``fit`` shares.
+
+    Attributes:
+        changed: the config changed since the run that is resumed, and the user said so is meant: weights and epochs
+            done stay, optimizers and callbacks start afresh.
+    """
 
     spec: SegmentationSpec
     layout: Layout
@@ -66,6 +71,7 @@ class FitContext:
     fabric: Fabric
     console: Console
     picture: Callable[[Path, tuple[Any, Any, Any]], None]
+    changed: bool = False
 
     @property
     def monitor(self) -> Monitor:
@@ -80,55 +86,84 @@ def primary_monitor(spec: SegmentationSpec) -> Monitor:
 def train_unit(context: FitContext, unit: Unit) -> None:
     """All stages of one fold on one model; each starts from the best weights of the one before."""
     spec, layout, options = context.spec, context.layout, context.options
-    progress = {stage: _stored_progress(layout, unit.fold, stage, options) for stage in unit.stages}
-    newest = max((stage for stage in unit.stages if progress[stage] is not None), default=None)
-    if newest is not None:
-        _check_growth(spec, progress, newest)
-        found = progress[newest]
-        assert found is not None
-        if newest == unit.stages[-1] and found.finished(spec.stages[newest].epochs):
+    newest = newest_stage(layout, unit) if options.resume else None
+    if newest is not None and newest == unit.stages[-1]:
+        progress = read_progress(checkpoint.load_state(layout.state(unit.fold, newest), lazily=True))
+        if progress.finished(spec.stages[newest].epochs):
+            # A kill may have come between the last state and its CSV.
+            records.write_rows(layout.metrics(unit.fold, newest), progress.rows)
             context.console.print(f"fold {unit.fold + 1}/{len(context.data.folds)}  finished already", highlight=False)
             return
+    start = unit.stages[0] if newest is None else newest
     seed_torch(unit.seed, "init", unit.fold)
-    module = build.build_model(spec, pretrained=newest is None)
+    module = build.build_model(spec, pretrained=start == 0 and newest is None)
     module.to(memory_format=memory_format(context.fabric.device))  # type: ignore[call-overload]
     wrapped = context.fabric.setup_module(module)
-    _apply_freezing(module, spec.freeze_encoder, spec.unfreeze_encoder)
+    inputs = build.normalization(spec, module, _stored_inputs(layout, unit.fold, start, resumed=newest is not None))
+    if newest is None and start > 0:
+        _load_best(module, layout, unit.fold, start - 1)
+    set_frozen(module, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
     optimizer: torch.optim.Optimizer | None = None
-    if options.first_stage and (newest is None or newest < options.first_stage):
-        _load_best(module, layout, unit.fold, options.first_stage - 1)
-    for stage in range(unit.stages[0]):
-        _apply_freezing(module, spec.stages[stage].freeze_encoder, spec.stages[stage].unfreeze_encoder)
-    for stage in unit.stages:
-        _apply_freezing(module, spec.stages[stage].freeze_encoder, spec.stages[stage].unfreeze_encoder)
-        if newest is not None and stage < newest:
+    for number, stage in enumerate(spec.stages):
+        set_frozen(module, stage.freeze_encoder, stage.unfreeze_encoder)
+        if number < start:
             continue
-        optimizer = _train_one_stage(context, unit, stage, module, wrapped, optimizer, resumed=stage == newest)
-        if stage > unit.stages[0]:  # the state of the stage before served its purpose
-            layout.state(unit.fold, stage - 1).unlink(missing_ok=True)
+        if number > start:
+            _load_best(module, layout, unit.fold, number - 1)
+        optimizer = _train_one_stage(context, unit, number, module, wrapped, inputs, optimizer, number == newest)
+        if number > 0:  # the state of the stage before served its purpose
+            layout.state(unit.fold, number - 1).unlink(missing_ok=True)
 
 
-def _stored_progress(layout: Layout, fold: int, stage: int, options: FitOptions) -> Progress | None:
-    path = layout.state(fold, stage)
-    return read_progress(checkpoint.load_state(path)) if options.resume and path.exists() else None
+def newest_stage(layout: Layout, unit: Unit) -> int | None:
+    """The last stage of a unit that has a stored state; None when nothing of it was trained."""
+    return max((stage for stage in unit.stages if layout.state(unit.fold, stage).exists()), default=None)
 
 
-def _check_growth(spec: SegmentationSpec, progress: dict[int, Progress | None], newest: int) -> None:
-    """More epochs for a stage that a later one already built upon cannot be had by resuming."""
-    for stage, found in progress.items():
-        if stage < newest and found is not None and not found.finished(spec.stages[stage].epochs):
-            raise TrainingError(
-                f"stages[{stage}].epochs grew to {spec.stages[stage].epochs}, but stage {newest} already started from "
-                f"its result after {found.epochs_done}; only the newest stage can grow. Start afresh to train it longer"
-            )
+def is_trained(spec: SegmentationSpec, layout: Layout, fold: int) -> bool:
+    """Whether a fold has been trained through all its stages, early stops included.
+
+    The last stage's state says so; where states were deleted to save space, weights and metrics of every stage do.
+    """
+    last = len(spec.stages) - 1
+    state = layout.state(fold, last)
+    if state.exists():
+        return read_progress(checkpoint.load_state(state, lazily=True)).finished(spec.stages[last].epochs)
+    files = (file(fold, stage) for file in (layout.weights, layout.metrics) for stage in range(last + 1))
+    return all(path.exists() for path in files)
 
 
-def _apply_freezing(module: torch.nn.Module, freeze: bool | None, unfreeze: bool | None) -> None:
+def check_unit(context: FitContext, unit: Unit) -> None:
+    """Find before the first step what would stop a unit hours later.
+
+    Raises:
+        TrainingError: a stage has fewer samples than a batch.
+        ArtifactError: weights to start from are missing.
+        DataError: the samples a stage asks for cannot be told (``negatives`` without ``isPositive``).
+    """
+    for number in unit.stages:
+        _training_part(context, unit, number)
+        name = context.spec.stages[number].initial_weights
+        if name is not None and not (path := _initial_path(context.layout, name)).exists():
+            raise ArtifactError(f"stages[{number}].initial_weights: no such file", path)
+    first = unit.stages[0]
+    if first > 0 and not (path := context.layout.weights(unit.fold, first - 1)).exists():
+        raise ArtifactError(f"stage {first} starts from the best weights of stage {first - 1}: no such file", path)
+
+
+def _stored_inputs(layout: Layout, fold: int, start: int, *, resumed: bool) -> dict[str, Any]:
+    """How images were normalised when the weights that training goes on from were made."""
+    path = layout.weights(fold, start if resumed else start - 1)
+    return checkpoint.read_metadata(path) if path.exists() and (resumed or start > 0) else {}
+
+
+def set_frozen(module: torch.nn.Module, freeze: bool | None, unfreeze: bool | None) -> None:
+    """Freeze or thaw the encoder as a stage says; None leaves it as it is."""
     from musket.models.freeze import freeze_encoder, unfreeze_encoder
 
     if freeze or unfreeze is False:
         freeze_encoder(module)
-    elif unfreeze:
+    elif unfreeze or freeze is False:
         unfreeze_encoder(module)
 
 
@@ -144,21 +179,19 @@ def _train_one_stage(
     number: int,
     module: torch.nn.Module,
     wrapped: torch.nn.Module,
+    inputs: Normalization,
     optimizer: torch.optim.Optimizer | None,
     resumed: bool,
 ) -> torch.optim.Optimizer:
-    """One stage: start weights, freezing, rate and loss, then epochs. Returns the optimizer for the next stage."""
+    """One stage: rate, loss and hooks, then epochs. Returns the optimizer for the next stage."""
     from musket.optim.build import build_optimizer
 
     spec, layout, fabric = context.spec, context.layout, context.fabric
     stage: StageSpec = spec.stages[number]
-    if number > unit.stages[0] and not resumed:
-        _load_best(module, layout, unit.fold, number - 1)
     if optimizer is None or stage.lr is not None or stage.loss is not None:
         optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=spec.lr if stage.lr is None else stage.lr)
     if stage.initial_weights is not None and not resumed:
         _load_initial(context, module, stage.initial_weights)
-    inputs = build.normalization(spec, module)
     loss = stage.loss or spec.loss
     assert loss is not None, "the config check asks for a loss, here or at the root"
     pipeline = build.build_pipeline(spec, inputs, loss, fabric.device)
@@ -190,6 +223,7 @@ def _train_one_stage(
             ),
             run,
             state,
+            keep_parts=not context.changed,
         )
     finally:
         train.close()
@@ -212,31 +246,41 @@ def weights_metadata(spec: SegmentationSpec, inputs: Normalization) -> dict[str,
 
 def _load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
     """Start weights from a file, named relative to the config; a head of another shape stays as it is, and says so."""
-    path = Path(name) if Path(name).is_absolute() else context.layout.folder / name
+    path = _initial_path(context.layout, name)
     weights, _ = checkpoint.load_weights(path)
     left = checkpoint.load_matching(module, weights, path)
     if left:
         context.console.print(f"initial_weights: {path.name} does not fit {', '.join(left)}; these start afresh")
 
 
+def _initial_path(layout: Layout, name: str) -> Path:
+    return layout.folder / name  # an absolute name stays as it is
+
+
+def _training_part(context: FitContext, unit: Unit, number: int) -> tuple[PartSampler, int]:
+    """The training samples of a stage, and its steps per epoch."""
+    spec, stage = context.spec, context.spec.stages[number]
+    part = context.data.folds[unit.fold].train
+    sampler = PartSampler(part, stage.negatives, context.data.is_positive)
+    kept = max(1, round(len(sampler) * context.options.subsample)) if len(sampler) else 0
+    if kept < spec.batch:
+        why = f" in stage {number} after negatives and subsample" if kept < len(part) else ""
+        raise TrainingError(
+            f"0 iterations: fold {unit.fold} has {kept} training samples{why}, fewer than one batch of {spec.batch}. "
+            "Lower batch, folds_count or testSplit, or add images"
+        )
+    return sampler, min(kept // spec.batch, spec.maxEpochSize or kept)
+
+
 def _loaders(
     context: FitContext, unit: Unit, number: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[BatchLoader, BatchLoader, Run]:
     spec, data, stage = context.spec, context.data, context.spec.stages[number]
-    fold = data.folds[unit.fold]
     shape = build.TargetShape.of(spec)
     seed = derive_seed(unit.seed, unit.fold, number)
-    validation_negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
-    sampler = PartSampler(fold.train, stage.negatives, data.is_positive)
-    kept = max(1, round(len(sampler) * context.options.subsample))
-    steps = kept // spec.batch
-    if steps == 0:
-        raise TrainingError(
-            f"0 iterations: fold {unit.fold}, stage {number} has {kept} training samples after negatives and "
-            f"subsample, fewer than one batch of {spec.batch}. Lower batch, or take more samples"
-        )
-    steps = min(steps, spec.maxEpochSize or steps)
-    validation_order = PartSampler(fold.validation, validation_negatives, data.is_positive).order(0, 0)
+    sampler, steps = _training_part(context, unit, number)
+    negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
+    validation_order = PartSampler(data.folds[unit.fold].validation, negatives, data.is_positive).part
 
     def order(epoch: int) -> Sequence[int]:
         return sampler.order(epoch, seed)[: steps * spec.batch]
@@ -287,7 +331,6 @@ def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -
     hooks: list[Hook] = [ExamplePictures(path, context.picture), TensorBoardLog(layout.tensorboard(unit.fold, number))]
     if stage.logAll:
         hooks.append(EveryBatchLog(layout.batch_metrics(unit.fold, number)))
-    if context.spec.verbose:
-        counts = (len(context.data.folds), len(context.spec.stages))
-        hooks.append(ProgressDisplay(context.console, context.monitor, *counts))
+    counts = (len(context.data.folds), len(context.spec.stages))
+    hooks.append(ProgressDisplay(context.console, context.monitor, *counts, bar=context.spec.verbose == 1))
     return hooks

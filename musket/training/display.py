@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +29,12 @@ class ProgressDisplay(Hook):
         console: where to draw; not a terminal means plain lines.
         monitor: the figure that decides the best epoch; its best value gets a star.
         folds, stages: how many there are, for the captions.
+        bar: False draws lines on a terminal too.
     """
 
-    def __init__(self, console: Console, monitor: Monitor, folds: int, stages: int):
+    def __init__(self, console: Console, monitor: Monitor, folds: int, stages: int, bar: bool = True):
         self.console = console
+        self.with_bar = bar and console.is_terminal and not console.quiet
         self.monitor = monitor
         self.folds = folds
         self.stages = stages
@@ -44,7 +49,7 @@ class ProgressDisplay(Hook):
     def on_stage_start(self, run: Run) -> None:
         self._stage_began = self._said = time.monotonic()
         self._first_epoch = None
-        if self.console.is_terminal:
+        if self.with_bar:
             from rich.progress import BarColumn, Progress, TextColumn
 
             self._bar = Progress(
@@ -129,6 +134,29 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _ToConsole(logging.Handler):
+    def __init__(self, console: Console):
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(record.getMessage(), highlight=False)
+
+
+@contextlib.contextmanager
+def logged_to(console: Console) -> Iterator[None]:
+    """Show what callbacks with ``verbose: 1`` tell, while a fit runs."""
+    logger, handler = logging.getLogger("musket"), _ToConsole(console)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class TensorBoardLog(Hook):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from musket.core.errors import TrainingError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -122,6 +124,12 @@ class Hooks(Hook):
         return {"hooks": [[type(hook).__name__, hook.state_dict()] for hook in self.hooks]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Give each hook its state back. Names must match: the config check has seen to that."""
+        """Give each hook its state back. Raises TrainingError when the stored states are those of other hooks."""
+        names, stored = [type(hook).__name__ for hook in self.hooks], [name for name, _ in state["hooks"]]
+        if names != stored:
+            raise TrainingError(
+                f"the stored state is that of the callbacks {', '.join(stored)}; now there are {', '.join(names)}. "
+                "Bring the former callbacks back, or start afresh"
+            )
         for hook, (_, own) in zip(self.hooks, state["hooks"], strict=True):
             hook.load_state_dict(own)

@@ -186,16 +186,8 @@ def _as_arrays(
 
 
 def _on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """Batches on the device; the copy of the next one overlaps the work on this one where memory is pinned."""
-    if device.type == "cpu":
-        yield from batches
-        return
-    ready: Batch | None = None
+    """Batches on the device; from pinned memory the copy does not make the caller wait."""
     for batch in batches:
         images = batch.images.to(device, non_blocking=True)
         targets = None if batch.targets is None else batch.targets.to(device, non_blocking=True)
-        if ready is not None:
-            yield ready
-        ready = Batch(images, targets, batch.ids)
-    if ready is not None:
-        yield ready
+        yield Batch(images, targets, batch.ids)

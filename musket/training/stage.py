@@ -93,6 +93,8 @@ def train_stage(
     plan: StagePlan,
     run: Run,
     state: dict[str, Any] | None = None,
+    *,
+    keep_parts: bool = True,
 ) -> Progress:
     """Train the epochs that are still missing.
 
@@ -103,6 +105,7 @@ def train_stage(
     Args:
         module, optimizer: the plain objects; ``wrapped`` and ``wrapped_optimizer`` their Fabric faces.
         state: a stored state to go on from; network, optimizer and hooks become what they were then.
+        keep_parts: False leaves optimizer and hooks new: they are not those the state was stored with.
 
     Returns:
         where the stage stands now: finished, or stopped early.
@@ -116,9 +119,10 @@ def train_stage(
     progress = Progress()
     if state is not None:
         progress = read_progress(state)
-        module.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        hooks.load_state_dict(state["hooks"])
+        checkpoint.load_into(module, state["model"], layout.state(fold, stage))
+        if keep_parts:
+            optimizer.load_state_dict(state["optimizer"])
+            hooks.load_state_dict(state["hooks"])
         records.write_rows(records_path, progress.rows)
     run.step = progress.step
     hooks.on_stage_start(run)
@@ -145,6 +149,7 @@ def train_stage(
             row["lr"] = run.lr
             row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
             hooks.on_epoch_end(run, row)
+            row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
             value = plan.monitor.read(row)
             if improves(plan.monitor, value, progress.best):
                 progress.best = value

@@ -298,3 +298,108 @@ def test_changed_data_is_refused_and_says_what_changed(tmp_path: Path) -> None:
 def test_impossible_requests(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(MusketError, match=said):
         toy.experiment(tmp_path).fit(toy.Drawn(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.full((40, 48, 1), 255, np.uint8), r"disc-05.*values other than 0 and 1 \(from 255 to 255\)"),
+        (np.full((40, 48, 1), 0.5, np.float32), r"disc-05.*values other than 0 and 1"),
+    ],
+)
+def test_a_mask_that_is_not_0_or_1_is_named(mask: np.ndarray, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said):
+        toy.experiment(tmp_path, testSplit=0).fit(Broken(5, item(IMAGE, mask)))
+
+
+def test_images_of_two_depths_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"disc-\d\d \(uint\d+\) and disc-\d\d \(uint\d+\) differ in depth"):
+        toy.experiment(tmp_path, testSplit=0).fit(Broken(5, item(IMAGE.astype(np.uint16), MASK)))
+
+
+def test_half_trained_folds_are_not_in_the_summary(tmp_path: Path) -> None:
+    """Interrupted in fold 0; then only fold 1 is trained."""
+    interrupted(tmp_path)
+    cfg = toy.experiment(tmp_path, stages=[{"epochs": 3}], callbacks={"StopAfterOne": {}})
+    cfg.fit(toy.Drawn(), foldsToExecute=[1])
+    assert yaml.safe_load(cfg.layout.summary.read_text())["folds"] == [1]
+    cfg.setAllowResume(True)
+    cfg.fit(toy.Drawn())
+    assert yaml.safe_load(cfg.layout.summary.read_text())["folds"] == [0, 1]
+
+
+def test_s52_another_verbosity_resumes(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    cfg = toy.experiment(tmp_path, stages=[{"epochs": 3}], callbacks={"StopAfterOne": {}}, verbose=1)
+    cfg.setAllowResume(True)
+    cfg.fit(toy.Drawn())
+
+
+def test_s52_another_share_of_the_data_is_another_run(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    cfg = toy.experiment(tmp_path, stages=[{"epochs": 3}], callbacks={"StopAfterOne": {}})
+    cfg.setAllowResume(True)
+    with pytest.raises(ConfigChanged, match=r"subsample .*was 1\.0, now 0\.7"):
+        cfg.fit(toy.Drawn(), subsample=0.7)
+
+
+def test_s52_accepted_changes_take_effect(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    cfg = toy.experiment(tmp_path, stages=[{"epochs": 3}], lr=0.25, optimizer="SGD")
+    cfg.setAllowResume(True, accept_changes=True)
+    cfg.fit(toy.Drawn())
+    rates = [line.split(",")[6] for line in cfg.layout.metrics(0, 0).read_text().splitlines()]
+    assert rates == ["lr", "0.01", "0.25", "0.25"]
+
+
+def test_s52_the_epochs_of_an_earlier_stage_cannot_grow(tmp_path: Path) -> None:
+    cfg = toy.experiment(tmp_path, folds_count=1, stages=[{"epochs": 1}, {"epochs": 1}])
+    cfg.fit(toy.Drawn())
+    grown = toy.experiment(tmp_path, folds_count=1, stages=[{"epochs": 2}, {"epochs": 1}])
+    grown.setAllowResume(True)
+    with pytest.raises(TrainingError, match=r"stages\[0\]\.epochs grew to 2, but a later stage of fold 0"):
+        grown.fit(toy.Drawn())
+
+
+def test_start_weights_are_looked_for_before_anything_is_trained(tmp_path: Path) -> None:
+    stages = [{"epochs": 1}, {"epochs": 1, "initial_weights": "nowhere.weights"}]
+    with pytest.raises(ArtifactError, match=r"nowhere\.weights.*stages\[1\]\.initial_weights: no such file"):
+        toy.experiment(tmp_path, stages=stages).fit(toy.Drawn())
+    assert not list(tmp_path.glob("weights/*"))
+    with pytest.raises(ArtifactError, match=r"stage 1 starts from the best weights of stage 0"):
+        toy.experiment(tmp_path, stages=[{"epochs": 1}, {"epochs": 1}]).fit(toy.Drawn(), start_from_stage=1)
+
+
+def test_a_stage_can_thaw_what_the_root_froze(tmp_path: Path) -> None:
+    from musket.experiment.unit import set_frozen
+    from musket.models.segmenters import build_segmenter
+
+    net = build_segmenter("Unet", encoder="resnet18", encoder_weights=None, classes=1)
+    trainable = lambda: any(parameter.requires_grad for parameter in net.encoder_parameters())  # noqa: E731
+    set_frozen(net, True, None)
+    assert not trainable()
+    set_frozen(net, None, None)
+    assert not trainable()
+    set_frozen(net, False, None)
+    assert trainable()
+
+
+def test_s52_numpy_numbers_of_a_users_hook_do_not_spoil_the_state(tmp_path: Path) -> None:
+    @musket.callback
+    class NumpyNumbers(musket.Hook):
+        def on_epoch_end(self, run: Any, row: dict[str, float]) -> None:
+            row["mine"] = np.float64(0.5)
+            run.optimizer.param_groups[0]["lr"] = np.float32(0.01)
+
+    cfg = toy.experiment(tmp_path, folds_count=1, callbacks={"NumpyNumbers": {}})
+    cfg.fit(toy.Drawn())
+    assert load_state(cfg.layout.state(0, 0))["rows"][0]["mine"] == 0.5
+    assert musket.parse(tmp_path / "config.yaml", folds_count=1).info("mine")[0]["best"] == 0.5
+
+
+def test_a_network_that_names_one_part_twice_can_be_saved(tmp_path: Path) -> None:
+    part = torch.nn.Conv2d(3, 4, 3)
+    twice = torch.nn.ModuleDict({"a": part, "b": part})
+    save_weights(tmp_path / "w", twice.state_dict(), {})
+    weights, _ = load_weights(tmp_path / "w")
+    assert torch.equal(weights["a.weight"], weights["b.weight"])

@@ -2,7 +2,8 @@
 
 Used by test_resume.py: ``resume_driver.py FOLDER [KILL ...]`` runs one child per KILL, each resuming where the one
 before was killed, then a last child that is left alone. A KILL is ``batch:N`` (before the N-th training batch of that
-process), ``rename:N`` (a file is written in full but not yet in place), ``write:N`` (a weights or state file is half
+process), ``rename:N`` (a file is written in full but not yet in place), ``file:NAME:N`` (the same for the N-th time a
+file of that name is written), ``write:N`` (a weights or state file is half
 written), ``unit:N`` (before the N-th fold begins), ``stage:N`` (before the N-th stage begins) or ``seconds:X``.
 Children are forked before anything is computed, so each is as fresh as a new process but imports nothing twice.
 """
@@ -54,7 +55,7 @@ def arm(kill: str) -> None:
         timer.daemon = True
         timer.start()
         return
-    due = Countdown(int(number))
+    due = Countdown(0 if kind == "file" else int(number))
 
     def before(owner: Any, name: str) -> None:
         original = getattr(owner, name)
@@ -70,6 +71,17 @@ def arm(kill: str) -> None:
         before(loop.Averages, "add")
     elif kind == "rename":
         before(files.os, "replace")
+    elif kind == "file":
+        name, _, number = number.partition(":")
+        due = Countdown(int(number))
+        in_place = files.os.replace
+
+        def replace(beside: Any, path: Any) -> None:
+            if Path(path).name == name and due():
+                kill_self()
+            in_place(beside, path)
+
+        files.os.replace = replace  # type: ignore[assignment]
     elif kind == "unit":
         before(run, "train_unit")
     elif kind == "stage":

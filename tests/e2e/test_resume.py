@@ -59,6 +59,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         pytest.param(["write:1"], id="first-weights-half-written"),
         pytest.param(["write:4", "write:6"], id="state-half-written"),
         pytest.param(["rename:9", "rename:14"], id="before-a-rename"),
+        pytest.param(["file:metrics-0.2.csv:2", "file:metrics-1.2.csv:2"], id="between-last-state-and-csv"),
         pytest.param(["stage:2"], id="between-stages"),
         pytest.param(["stage:3", "stage:2"], id="between-stages-with-new-optimizer"),
         pytest.param(["unit:2"], id="between-folds"),
