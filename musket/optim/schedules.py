@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from torch.optim import Optimizer
@@ -14,6 +15,37 @@ from musket.optim.catalogue import SCHEDULES
 
 # What changes while a schedule runs. Everything else comes from the config, which may have been edited since.
 _PROGRESS = ("last_epoch", "_step_count", "_last_lr", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter")
+
+# Where torch takes other values, and divides by zero later.
+_ALLOWED = {
+    "StepLR": {"step_size": "1 or more"},
+    "CosineAnnealingLR": {"T_max": "1 or more"},
+    "CyclicLR": {"step_size_up": "1 or more", "step_size_down": "0 or more"},
+    "OneCycleLR": {"div_factor": "above 0", "final_div_factor": "above 0"},
+    "ConstantLR": {"factor": "above 0"},
+    "PolynomialLR": {"power": "0 or more"},
+}
+
+
+def check_options(name: str, options: Mapping[str, Any], called: str | None = None) -> None:
+    """Refuse values that torch takes and divides by zero with later.
+
+    Args:
+        called: the schedule's name in the config, where it is another one.
+
+    Raises:
+        RegistryError: no such schedule; names the nearest.
+        TrainingError: an option that must be a number of 1 or more, say, is not; names it.
+    """
+    name = SCHEDULES.get(name).name
+    for option, allowed in _ALLOWED.get(name, {}).items():
+        value = options.get(option)
+        if value is not None and not (isinstance(value, Real) and _is(float(value), allowed)):
+            raise TrainingError(f"{called or name}: {option} is {value!r}; it must be {allowed}")
+
+
+def _is(value: float, allowed: str) -> bool:
+    return {"1 or more": value >= 1, "0 or more": value >= 0, "above 0": value > 0}[allowed]
 
 
 def build_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) -> LRScheduler:
@@ -31,8 +63,12 @@ def build_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) 
     given = dict(options)
     if "schedulers" in given:
         given["schedulers"] = [_inner(entry.name, optimizer, part) for part in given["schedulers"]]
+    check_options(entry.name, given)
     try:
         return entry.load()(optimizer=optimizer, **given)
+    except ZeroDivisionError as error:
+        hint = "; pct_start times the steps must not be exactly 1" if entry.name == "OneCycleLR" else ""
+        raise TrainingError(f"{entry.name} with {dict(options)}: {error}{hint}") from error
     except (TypeError, ValueError, KeyError) as error:
         raise TrainingError(f"{entry.name} with {dict(options)}: {error}") from error
 

@@ -98,10 +98,10 @@ class ModelCheckpoint(Resumable):
         save_best_only: only epochs better than all before.
         save_weights_only: weights alone are written in any case.
         mode: "min", "max" or "auto" (the metric's own direction).
-        period: look every so many epochs.
+        period: look every so many epochs, 1 or more.
 
     Raises:
-        TrainingError: the direction of ``monitor`` is unknown and needed.
+        TrainingError: ``period`` is out of range; the direction of ``monitor`` is unknown and needed.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class ModelCheckpoint(Resumable):
         mode: AnyMode = "auto",
         period: int = 1,
     ):
+        if period < 1:
+            raise TrainingError(f"ModelCheckpoint: period is {period}; it must be 1 or more")
         self.filepath = filepath
         self.monitor = Monitor("ModelCheckpoint", monitor, mode) if save_best_only else None
         self.period = period

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from musket.core.errors import TrainingError
 from musket.optim.catalogue import SCHEDULES
-from musket.optim.schedules import build_schedule, restore_schedule, schedule_state
+from musket.optim.schedules import build_schedule, check_options, restore_schedule, schedule_state
 from musket.training.hooks import Run
 from musket.training.monitor import Monitor
 from musket.training.schedules import Resumable
@@ -21,7 +22,7 @@ class TorchSchedule(Resumable):
 
     Options are those of the torch class, and ``interval``: whether the schedule moves on after each "epoch" or each
     "step" (batch). Lengths are counted in that unit; one that is left out is the whole stage. A schedule that is over
-    stays at its last rate.
+    stays at its last rate. Resumed with another length, it goes on as if it had had that length from the beginning.
 
     Raises:
         TrainingError: an option or its value is refused.
@@ -39,6 +40,7 @@ class TorchSchedule(Resumable):
         self.interval: Interval = self.options.pop("interval", "epoch")
         if self.interval not in ("epoch", "step"):
             raise TrainingError(f"{type(self).__name__}: interval is {self.interval!r}; allowed are epoch and step")
+        check_options(self.schedule, self.options, called=type(self).__name__)
         self._running: Any = None
 
     def begin(self, run: Run, stored: Mapping[str, Any] | None) -> None:
@@ -50,10 +52,14 @@ class TorchSchedule(Resumable):
             group.pop("initial_lr", None)
             group["lr"] = base
         self._running = build_schedule(self.schedule, run.optimizer, self._filled(run))
-        if stored is not None:
-            restore_schedule(self._running, stored["schedule"])
-            for group, values in zip(groups, kept, strict=True):
-                group.update(values)
+        if stored is None:
+            return
+        if stored.get("length") != self._length:
+            self._go_to(stored["schedule"]["last_epoch"])
+            return
+        restore_schedule(self._running, stored["schedule"])
+        for group, values in zip(groups, kept, strict=True):
+            group.update(values)
 
     def on_batch_end(self, run: Run) -> None:
         if self.interval == "step":
@@ -67,6 +73,7 @@ class TorchSchedule(Resumable):
         """Move on by one unit. Raises TrainingError when torch refuses."""
         end = getattr(self._running, "total_steps", None)
         if end is not None and self._running.last_epoch >= end - 1:
+            self._running.last_epoch += 1  # counted all the same: a longer run may resume from here
             return
         try:
             self._running.step(*figures)
@@ -74,7 +81,20 @@ class TorchSchedule(Resumable):
             raise TrainingError(f"{type(self).__name__}: {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
-        return {"base": list(self._base), "schedule": schedule_state(self._running)}
+        return {"base": list(self._base), "length": self._length, "schedule": schedule_state(self._running)}
+
+    @property
+    def _length(self) -> float | None:
+        """What the running schedule was built with, in epochs or steps; None when its kind has no length."""
+        option = SCHEDULES.get(self.schedule).facts.get("length")
+        return None if option is None else getattr(self._running, option)
+
+    def _go_to(self, unit: int) -> None:
+        """Run a new schedule up to an epoch or step. Most formulas of torch go from rate to rate: no way to jump."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*optimizer\.step\(\)", category=UserWarning)
+            for _ in range(unit):
+                self.advance()
 
     def _filled(self, run: Run) -> dict[str, Any]:
         length = SCHEDULES.get(self.schedule).facts.get("length")

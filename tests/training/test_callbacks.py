@@ -99,6 +99,12 @@ def test_model_checkpoint_every_so_many_epochs(tmp_path):
     assert metadata["epoch"] == 3
 
 
+@pytest.mark.parametrize("period", [0, -1])
+def test_model_checkpoint_refuses_a_period_below_one(period):
+    with pytest.raises(TrainingError, match=f"ModelCheckpoint: period is {period}; it must be 1 or more"):
+        ModelCheckpoint("best.weights", period=period)
+
+
 def test_model_checkpoint_of_the_best_epochs_also_after_a_resume(tmp_path):
     def make():
         return ModelCheckpoint(str(tmp_path / "{epoch}.weights"), "val_dice", save_best_only=True)

@@ -108,6 +108,37 @@ def test_resumed_run_goes_on_as_if_never_stopped(name, options, done):
     assert [*first.momenta, *second.momenta] == whole.momenta
 
 
+GROWING = [("CosineAnnealingLR", {"eta_min": 1e-4}), ("CosineAnnealingLR", {}), ("PolynomialLR", {"power": 2.0})]
+GROWING.append(("OneCycleLR", {"max_lr": 1.0}))
+
+
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+@pytest.mark.parametrize(("name", "options"), GROWING)
+@pytest.mark.parametrize("done", [2, 4])
+def test_a_stage_that_grows_goes_on_like_one_that_was_long_from_the_beginning(name, options, interval, done):
+    def stage(epochs):
+        return Stage(CALLBACKS.load(name)(**options, interval=interval), steps=STEPS, epochs=epochs, momentum=0.5)
+
+    whole = stage(12).start().epochs(12)
+    short = stage(4).start().epochs(done)
+    grown = stage(12).resume(short.state(), short.run.step).epochs(3)
+    again = stage(12).resume(grown.state(), grown.run.step).epochs(12 - done - 3)
+    assert [*grown.rates, *again.rates] == whole.rates[done * STEPS :]
+    assert [*grown.momenta, *again.momenta] == whole.momenta[done * STEPS :]
+    assert short.rates != whole.rates[: done * STEPS]
+    assert all(rate > 0 for rate in whole.rates)
+
+
+def test_a_length_of_its_own_may_grow_and_shrink_too():
+    def stage(length):
+        return Stage(CALLBACKS.load("OneCycleLR")(max_lr=1.0, total_steps=length), steps=STEPS, momentum=0.5)
+
+    short, whole = stage(5).start().epochs(3), stage(18).start().epochs(6)
+    assert stage(18).resume(short.state(), short.run.step).epochs(3).rates == whole.rates[9:]
+    shrunk = stage(5).resume(whole.state(), whole.run.step).epochs(1)
+    assert shrunk.rates == [short.rates[-1]] * STEPS
+
+
 def test_edited_options_win_over_a_stored_state():
     stage = Stage(CALLBACKS.load("StepLR")(step_size=1, gamma=0.5), lr=1.0).start().epochs(2)
     again = Stage(CALLBACKS.load("StepLR")(step_size=1, gamma=0.1)).resume(stage.state(), stage.run.step).epochs(1)
@@ -142,6 +173,22 @@ def test_plateau_of_torch_watches_a_figure():
         ("StepLR", {"step": 1}, "StepLR: "),
         ("StepLR", {"step_size": 1, "interval": "batch"}, "interval is 'batch'; allowed are epoch and step"),
         ("TorchReduceLROnPlateau", {"monitor": "val_mine"}, "cannot tell whether a higher val_mine"),
+        ("StepLR", {"step_size": 0}, "StepLR: step_size is 0; it must be 1 or more"),
+        ("CosineAnnealingLR", {"T_max": 0}, "CosineAnnealingLR: T_max is 0; it must be 1 or more"),
+        ("CosineAnnealingLR", {"T_max": "3"}, "CosineAnnealingLR: T_max is '3'; it must be 1 or more"),
+        (
+            "TorchCyclicLR",
+            {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 0},
+            "TorchCyclicLR: step_size_up is 0; it must",
+        ),
+        (
+            "TorchCyclicLR",
+            {"base_lr": 0.1, "max_lr": 1.0, "step_size_down": -4},
+            "step_size_down is -4; it must be 0 or",
+        ),
+        ("OneCycleLR", {"max_lr": 1.0, "div_factor": 0}, "OneCycleLR: div_factor is 0; it must be above 0"),
+        ("ConstantLR", {"factor": 0.0}, r"ConstantLR: factor is 0\.0; it must be above 0"),
+        ("PolynomialLR", {"power": -1}, "PolynomialLR: power is -1; it must be 0 or more"),
     ],
 )
 def test_options_are_checked(name, options, told):
@@ -157,3 +204,11 @@ def test_what_torch_refuses_is_told_when_the_stage_starts():
     stage.run.optimizer = adagrad
     with pytest.raises(TrainingError, match=r"OneCycleLR with .*momentum"):
         stage.start()
+
+
+def test_a_division_by_zero_inside_torch_is_told_when_the_stage_starts():
+    parts = [{"LinearLR": {}}, {"StepLR": 0}]
+    with pytest.raises(TrainingError, match=r"^StepLR: step_size is 0; it must be 1 or more"):
+        Stage(CALLBACKS.load("SequentialLR")(schedulers=parts, milestones=[2])).start()
+    with pytest.raises(TrainingError, match=r"OneCycleLR with .*; pct_start times the steps must not be exactly 1"):
+        Stage(CALLBACKS.load("OneCycleLR")(max_lr=1.0, pct_start=0.25), steps=2, epochs=2, momentum=0.5).start()
