@@ -9,11 +9,9 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +47,6 @@ def main() -> None:
 
     console = Console(soft_wrap=True)
     console.print()
-    console.print(fold_table(yaml.safe_load(experiment.layout.summary.read_text("utf-8"))))
     console.print(heldout_table(names, found, constant))
     console.print(f"Done in {time.monotonic() - started:.0f} s. Where to look:")
     console.print(f"  pictures     {shown(grid)}")
@@ -69,16 +66,6 @@ def dice(truth: np.ndarray, found: np.ndarray) -> float:
     """Overlap of two masks: 2 |A and B| / (|A| + |B|), 1 when both are empty."""
     total = truth.sum() + found.sum()
     return float(2 * (truth & found).sum() / total) if total else 1.0
-
-
-def fold_table(summary: dict[str, Any]) -> Table:
-    """What the summary says: every fold on its own validation part, all of them together on the holdout."""
-    table = Table("metric", "validation (mean of folds)", "lowest", "highest", "holdout", title="Cross-validation")
-    results = summary["allStages"]
-    for name in ("dice", "iou", "binary_accuracy"):
-        over_folds = [f"{results[name][key]:.3f}" for key in ("mean", "min", "max")]
-        table.add_row(name, *over_folds, f"{results[f'{name}_holdout']:.3f}")
-    return table
 
 
 def heldout_table(names: list[str], found: list[float], constant: list[float]) -> Table:
