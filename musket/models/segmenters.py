@@ -24,8 +24,8 @@ from musket.models.catalogue import (
     library_name,
     resolve_encoder,
 )
-from musket.models.channels import PRETRAINED, adapt_values
 from musket.models.encoders import any_size, normalization
+from musket.models.input_channels import PRETRAINED, adapt_values
 from musket.models.weights import Source, fetching, find_source, load_adapted, load_voc
 
 INCEPTION_SIDE = 75
@@ -211,7 +211,7 @@ def build_segmenter(
         encoder_weights: ``imagenet`` (the library's default weights), another name of weights this encoder has,
             ``pascal_voc`` for DeepLabV3, or None for random ones.
         in_channels: channels of the images, at least 1. Weights trained on three are adapted by the rule of
-            :func:`musket.models.channels.adapt_kernel`.
+            :func:`musket.models.input_channels.adapt_kernel`.
         classes: channels of the logits, at least 1.
         options: options of the architecture.
         copy_weights: channels beyond the third start as copies of the third, not as zeros.

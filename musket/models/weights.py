@@ -23,8 +23,8 @@ from torchvision.models import get_weight
 
 from musket.core.errors import ModelError
 from musket.models.catalogue import SMP_ENCODERS, VOC_ENCODERS, check_voc, smp_weights
-from musket.models.channels import adapt_state
 from musket.models.encoders import licence_remark, timm_weights
+from musket.models.input_channels import adapt_state
 
 CONNECT_SECONDS = 4.0
 """How long to wait for a hub before it counts as out of reach."""
@@ -169,7 +169,7 @@ def load_voc(network: nn.Module, encoder: str, in_channels: int, classes: int, *
     """Fill a DeepLabV3 with weights trained on Pascal VOC; the head keeps its random ones unless it has 21 classes.
 
     Args:
-        copy: see :func:`musket.models.channels.adapt_kernel`.
+        copy: see :func:`musket.models.input_channels.adapt_kernel`.
 
     Raises:
         ModelError: they could not be fetched, or the decoder was given other widths than they have.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musket.core.errors import ModelError
-from musket.models.channels import adapt_kernel, adapt_state, adapt_values
+from musket.models.input_channels import adapt_kernel, adapt_state, adapt_values
 
 KERNEL = torch.arange(1.0, 7.0).view(2, 3, 1, 1)  # filters (1, 2, 3) and (4, 5, 6)
 
