@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 an experiment failed, 2 wrong usage or config, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _told_apart(list(sys.argv[1:] if argv is None else argv))
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     parser = _parser(chosen)
     if chosen is not None and chosen not in COMMANDS:
@@ -61,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone, as `head` does; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _told_apart(arguments: list[str]) -> list[str]:
+    """In ``--allow_resume lr=0.1`` the flag has no value: what follows is an override."""
+    followers = [*arguments[1:], ""]
+    return [
+        f"{argument}=true" if argument == "--allow_resume" and "=" in follower else argument
+        for argument, follower in zip(arguments, followers, strict=True)
+    ]
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

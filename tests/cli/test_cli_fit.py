@@ -71,7 +71,14 @@ def test_named_experiments_are_run_again(root: Path, fitted: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "resume"),
-    [([], False), (["--allow_resume"], True), (["--allow_resume", "False"], False), (["--allow_resume=1"], True)],
+    [
+        ([], False),
+        (["--allow_resume"], True),
+        (["--allow_resume", "False"], False),
+        (["--allow_resume=1"], True),
+        (["--allow_resume", "batch=4"], True),
+        (["--allow_resume", "--folds", "0"], True),
+    ],
 )
 def test_booleans_mean_what_they_say(arguments: list[str], resume: bool, root: Path, fitted: list[Any]) -> None:
     assert main(["fit", "--project", str(root), "--name", "a", *arguments]) == 0
