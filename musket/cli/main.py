@@ -68,7 +68,7 @@ def _told_apart(arguments: list[str]) -> list[str]:
     followers = [*arguments[1:], ""]
     return [
         f"{argument}=true" if argument == "--allow_resume" and "=" in follower else argument
-        for argument, follower in zip(arguments, followers, strict=True)
+        for argument, follower in zip(arguments, followers, strict=False)  # no arguments: nothing to pair
     ]
 
 
