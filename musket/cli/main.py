@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import os
 import sys
@@ -12,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from musket.core.errors import ConfigWarning, MusketError
+from musket.core.registry import nearest
 from musket.core.version import VERSION
 
 COMMANDS = {
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
     parser = _parser(chosen)
     if chosen is not None and chosen not in COMMANDS:
-        near = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        near = nearest(chosen, list(COMMANDS), count=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         print(f"musket: no such command {chosen!r}{hint}\n\n{parser.format_help()}", file=sys.stderr)
         return USAGE

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 
@@ -105,10 +104,3 @@ class StepResult:
     loss: torch.Tensor
     parts: dict[str, torch.Tensor]
     predictions: torch.Tensor
-
-
-class Prediction(Protocol):
-    """A finished prediction of one sample."""
-
-    id: str
-    scores: np.ndarray

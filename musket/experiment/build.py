@@ -43,10 +43,6 @@ class TargetShape:
         return cls(height, width, channels, spec.classes)
 
 
-# Images without `shape` in the config are resized to this side, with three channels.
-DEFAULT_SHAPE = (256, 256, 3)
-
-
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
     """One item of a duck-typed dataset.
 

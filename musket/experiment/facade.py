@@ -277,16 +277,16 @@ class Experiment:
         from musket.data.folders import DirectoryDataSet
         from musket.predict.sinks import write_npy, write_png
 
-        folder = Path(tpath)
+        folder, dataset = Path(tpath), DirectoryDataSet(spath)
         written: dict[str, str] = {}
-        for image in DirectoryDataSet(spath).sample_ids():
+        for image in dataset.sample_ids():
             other = written.setdefault(_stem(image), image)
             if other != image:
                 raise MusketError(
                     f"{other} and {image} would both be written to {_stem(image)}; keep them in separate folders"
                 )
         with _reported() as failures:
-            for scored in self._in_directory(spath, fold, stage, limit, batchSize, ttflips, failures):
+            for scored in self._on_dataset(dataset, fold, stage, limit, batchSize, ttflips, False, failures):
                 name = _stem(scored.id)
                 if binaryArray:
                     write_npy(folder / f"{name}.npy", scored.scores[0])
@@ -351,10 +351,10 @@ class Experiment:
         batchSize: int | None = None,
     ) -> Iterator[PredictedBatch]:
         """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch."""
-        from musket.data.sampling import PartSampler
+        from musket.data.sampling import part_order
 
         data = self._prepare(ds)
-        positions = PartSampler(data.folds[fold].validation, negatives, data.is_positive).order(0, 0)
+        positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
         part = data.subset(positions, f"validation{fold}")
         size = batchSize or self.spec.inference_batch
         yield from _batched(self._on_dataset(part, fold, stage, -1, size, ttflips, needs_truth=True), size)
@@ -371,9 +371,7 @@ class Experiment:
     ) -> Iterator[Scored]:
         from musket.data.folders import DirectoryDataSet
 
-        _refuse_views(ttflips)
-        dataset = DirectoryDataSet(path)
-        yield from self._on_dataset(dataset, fold, stage, limit, batch_size, ttflips, False, failures)
+        yield from self._on_dataset(DirectoryDataSet(path), fold, stage, limit, batch_size, ttflips, False, failures)
 
     def _on_dataset(
         self,

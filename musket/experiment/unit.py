@@ -15,7 +15,7 @@ from musket.core.errors import ArtifactError, TrainingError
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
-from musket.data.sampling import PartSampler
+from musket.data.sampling import PartSampler, part_order
 from musket.experiment import build
 from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
@@ -280,7 +280,7 @@ def _loaders(
     seed = derive_seed(unit.seed, unit.fold, number)
     sampler, steps = _training_part(context, unit, number)
     negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
-    validation_order = PartSampler(data.folds[unit.fold].validation, negatives, data.is_positive).part
+    validation_order = part_order(data.folds[unit.fold].validation, negatives, data.is_positive)
 
     def order(epoch: int) -> Sequence[int]:
         return sampler.order(epoch, seed)[: steps * spec.batch]
