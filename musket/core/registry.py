@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,15 @@ class Registry:
         for spelling in (name, *aliases):
             self._names[spelling.lower()] = name
         return entry
+
+    def register(self, name: str | None = None, **kwargs: Any) -> Callable[[Any], Any]:
+        """Decorator form of :meth:`add`; the name defaults to the object's own."""
+
+        def decorate(target: Any) -> Any:
+            self.add(name or target.__name__, target, **kwargs)
+            return target
+
+        return decorate
 
     def remove(self, name: str) -> None:
         """Forget an entry and its aliases. Raises RegistryError when it is unknown."""
