@@ -122,17 +122,11 @@ def train_epoch(
     metrics.reset()
     averages = Averages()
     watch = LossWatch(fabric.device)
-    for batch in _on_device(batches, fabric.device):
+    for batch in on_device(batches, fabric.device):
         hooks.on_batch_start(run)
         result = pipeline.step(model, batch)
         watch.add(result.loss, run.step, batch.ids)
-        optimizer.zero_grad(set_to_none=True)
-        fabric.backward(result.loss)
-        if clipping.norm is not None:
-            fabric.clip_gradients(model, optimizer, max_norm=clipping.norm, error_if_nonfinite=False)
-        if clipping.value is not None:
-            fabric.clip_gradients(model, optimizer, clip_val=clipping.value)
-        optimizer.step()
+        descend(fabric, model, optimizer, result.loss, clipping)
         averages.add(result, len(batch))
         if batch.targets is not None:
             metrics.update(batch.targets, result.predictions)
@@ -141,6 +135,19 @@ def train_epoch(
         hooks.on_batch_end(run)
     watch.look()
     return {**averages.compute(), **metrics.compute()}
+
+
+def descend(
+    fabric: Fabric, model: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor, clipping: Clipping
+) -> None:
+    """One step of the optimizer down the clipped gradient of a loss."""
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    if clipping.norm is not None:
+        fabric.clip_gradients(model, optimizer, max_norm=clipping.norm, error_if_nonfinite=False)
+    if clipping.value is not None:
+        fabric.clip_gradients(model, optimizer, clip_val=clipping.value)
+    optimizer.step()
 
 
 def validate(
@@ -162,7 +169,7 @@ def validate(
     pictured: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     taken = 0
     with torch.inference_mode():
-        for batch in _on_device(batches, fabric.device):
+        for batch in on_device(batches, fabric.device):
             result = pipeline.step(model, batch)
             averages.add(result, len(batch))
             assert batch.targets is not None
@@ -185,7 +192,7 @@ def _as_arrays(
     return images, truths, predictions
 
 
-def _on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """Batches on the device; from pinned memory the copy does not make the caller wait."""
     for batch in batches:
         images = batch.images.to(device, non_blocking=True)

@@ -1,0 +1,279 @@
+"""Search for a learning rate: train while the rate grows from batch to batch, and look where the loss falls.
+
+After L. N. Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musket.artifacts.files import write_atomic
+from musket.core.errors import TrainingError
+from musket.core.types import Batch
+from musket.training.loop import Clipping, Pipeline, descend, on_device
+
+if TYPE_CHECKING:
+    import torch
+    from lightning_fabric import Fabric
+    from matplotlib.axes import Axes
+
+# The search ends when a loss exceeds the best one by three times its size: four times the best one.
+_WORSE = 3.0
+# Weight of the past in the running mean of the losses over 100 batches, as in fastai; scaled to shorter searches.
+_BETA, _BETA_BATCHES = 0.98, 100
+
+
+@dataclass
+class LRFinder:
+    """What a search saw.
+
+    Attributes:
+        lrs: the rate of every batch, growing by one factor.
+        losses: the loss of every batch before its step; the last one may be the one that ended the search.
+        best_loss: the lowest of them.
+        stopped: why the search ended before its last batch; empty when it did not.
+    """
+
+    lrs: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def best_loss(self) -> float:
+        return min(self.losses, default=math.inf)
+
+    @property
+    def suggestion(self) -> float:
+        """A good rate to train with; see :func:`suggest`."""
+        return suggest(self.lrs, self.losses)
+
+    def plot_loss(self, n_skip_beginning: int = 10, n_skip_end: int = 5) -> None:
+        """Draw the loss over the rate (log scale) on matplotlib's current figure.
+
+        Args:
+            n_skip_beginning, n_skip_end: batches left out at both ends.
+
+        Raises:
+            TrainingError: that leaves fewer than two batches.
+        """
+        import matplotlib.pyplot as plt
+
+        self.draw_loss(plt.gca(), n_skip_beginning, n_skip_end)
+
+    def plot_loss_change(
+        self,
+        sma: int = 1,
+        n_skip_beginning: int = 10,
+        n_skip_end: int = 5,
+        y_lim: tuple[float, float] | None = (-0.01, 0.01),
+    ) -> None:
+        """Draw how fast the loss changes, over the rate (log scale), on matplotlib's current figure.
+
+        Args:
+            sma: batches over which the change is averaged, 1 or more.
+            n_skip_beginning, n_skip_end: batches left out at both ends.
+            y_lim: bounds of the vertical axis; None fits them to the curve.
+
+        Raises:
+            TrainingError: ``sma`` is out of range, or fewer than two batches are left.
+        """
+        import matplotlib.pyplot as plt
+
+        self.draw_loss_change(plt.gca(), sma, n_skip_beginning, n_skip_end, y_lim)
+
+    def draw_loss(self, axes: Axes, n_skip_beginning: int = 10, n_skip_end: int = 5) -> None:
+        """:meth:`plot_loss` on axes of your own."""
+        shown = self._shown(n_skip_beginning, n_skip_end)
+        _draw(axes, self.lrs[shown], self.losses[shown], "loss")
+
+    def draw_loss_change(
+        self,
+        axes: Axes,
+        sma: int = 1,
+        n_skip_beginning: int = 10,
+        n_skip_end: int = 5,
+        y_lim: tuple[float, float] | None = (-0.01, 0.01),
+    ) -> None:
+        """:meth:`plot_loss_change` on axes of your own."""
+        shown = self._shown(n_skip_beginning, n_skip_end)
+        _draw(axes, self.lrs[shown], loss_changes(self.losses, sma)[shown], "rate of loss change")
+        if y_lim is not None:
+            axes.set_ylim(*y_lim)
+
+    def _shown(self, n_skip_beginning: int, n_skip_end: int) -> slice:
+        end = len(self.lrs) - n_skip_end
+        if end - n_skip_beginning < 2 or n_skip_beginning < 0 or n_skip_end < 0:
+            raise TrainingError(
+                f"the search saw {len(self.lrs)} batches; without the first {n_skip_beginning} and the last "
+                f"{n_skip_end} no curve is left. Skip fewer, or search for more epochs"
+            )
+        return slice(n_skip_beginning, end)
+
+    def save_picture(self, path: str | Path) -> None:
+        """Write both curves side by side, the suggested rate marked. The ending of the name decides the format.
+
+        Raises:
+            TrainingError: the search saw too few batches for a curve, or the format is not known.
+            ArtifactError: the file cannot be written.
+        """
+        from matplotlib.figure import Figure
+
+        path = Path(path)
+        figure = Figure(figsize=(11, 4), layout="constrained")
+        kind = path.suffix.lstrip(".").lower() or "png"
+        if kind not in (known := figure.canvas.get_supported_filetypes()):
+            raise TrainingError(f"{path}: no such format of pictures; there are {', '.join(sorted(known))}")
+        left, right = figure.subplots(1, 2)
+        first = min(10, len(self.lrs) // 10)
+        last = 1 if self.stopped else 0
+        self.draw_loss(left, first, last)
+        smooth = smoothed(self.losses)
+        shown = slice(first, len(self.lrs) - last)
+        left.plot(self.lrs[shown], smooth[shown], color="tab:red", label="smoothed")
+        sma = max(1, len(self.lrs) // 20)
+        self.draw_loss_change(right, sma, max(first, sma), last, y_lim=None)
+        right.axhline(0, color="grey", linewidth=0.8)
+        rate = self.suggestion
+        for axes in (left, right):
+            axes.axvline(rate, color="tab:green", linestyle="--", label=f"suggested: {rate:.2g}")
+            axes.grid(alpha=0.3)
+        left.legend()
+        write_atomic(path, lambda beside: figure.savefig(beside, format=kind, dpi=120))
+
+
+def _draw(axes: Axes, lrs: Sequence[float], values: Sequence[float], label: str) -> None:
+    axes.plot(lrs, values)
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate (log scale)")
+    axes.set_ylabel(label)
+
+
+def loss_changes(losses: Sequence[float], sma: int = 1) -> list[float]:
+    """``(loss[i] - loss[i - sma]) / sma`` for every batch; 0 for the first ``sma`` ones.
+
+    Raises:
+        TrainingError: ``sma`` is below 1.
+    """
+    if sma < 1:
+        raise TrainingError(f"sma is a number of batches, 1 or more; found {sma}")
+    start = min(sma, len(losses))
+    return [0.0] * start + [(losses[i] - losses[i - sma]) / sma for i in range(start, len(losses))]
+
+
+def smoothed(losses: Sequence[float]) -> list[float]:
+    """Running mean in which the past fades, without bias at its beginning.
+
+    As fastai's recorder does it (beta 0.98 for its 100 batches); in other searches beta is such that the mean reaches
+    back over the same share of them.
+    """
+    beta = _BETA ** (_BETA_BATCHES / max(1, len(losses)))
+    result, mean, weight = [], 0.0, 0.0
+    for loss in losses:
+        mean = beta * mean + (1 - beta) * loss
+        weight = beta * weight + (1 - beta)
+        result.append(mean / weight)
+    return result
+
+
+def suggest(lrs: Sequence[float], losses: Sequence[float]) -> float:
+    """The rate in the middle of the longest valley: of the longest way down that the smoothed losses take.
+
+    fastai's rule ``valley`` (``Learner.lr_find``): of all sequences of batches whose smoothed losses only fall, the
+    longest one; the batch halfway between its ends tells the rate.
+
+    Args:
+        lrs: rates, growing. losses: as many.
+
+    Raises:
+        TrainingError: the loss never fell: there is nothing to suggest.
+    """
+    curve = smoothed(losses)
+    first, last = longest_descent(curve)
+    if last == first:
+        raise TrainingError(
+            f"the loss fell at no rate from {lrs[0]:g} to {lrs[-1]:g}; look at the picture, search other rates, or "
+            "search for more epochs"
+        )
+    return lrs[(first + last) // 2]
+
+
+def longest_descent(values: Sequence[float]) -> tuple[int, int]:
+    """First and last position of the longest strictly falling subsequence (the leftmost of equally long ones)."""
+    tails: list[float] = []  # negated least steep end of a descent of each length, growing
+    places: list[int] = []
+    before: list[int] = []
+    best = 0
+    for position, value in enumerate(values):
+        length = bisect.bisect_left(tails, -value)
+        before.append(places[length - 1] if length else -1)
+        if length == len(tails):
+            tails.append(-value)
+            places.append(position)
+            best = position
+        else:
+            tails[length] = -value
+            places[length] = position
+    first = best
+    while values and before[first] >= 0:
+        first = before[first]
+    return first, best
+
+
+def search(
+    fabric: Fabric,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pipeline: Pipeline,
+    batches: Iterable[Batch],
+    count: int,
+    start_lr: float,
+    end_lr: float,
+    clipping: Clipping,
+    watch: Callable[[float, float], object] = lambda lr, loss: None,
+) -> LRFinder:
+    """Train with a rate that grows by the same factor after every batch, until the loss explodes.
+
+    The factor is ``(end_lr / start_lr) ** (1 / count)``, so that ``end_lr`` is what the rate would be after the last
+    batch. The search ends early on a loss that is no finite number (which is not kept) and on one above four times the
+    best (for losses below 0: above the best by three times its size).
+
+    Args:
+        model, optimizer: as set up by ``fabric``; both are changed.
+        count: batches there will be, over all epochs.
+        watch: called with rate and loss after every batch.
+
+    Raises:
+        TrainingError: the very first loss is no finite number.
+    """
+    found = LRFinder()
+    factor = (end_lr / start_lr) ** (1 / count)
+    best = math.inf
+    lr = start_lr
+    model.train()
+    for batch in on_device(batches, fabric.device):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        result = pipeline.step(model, batch)
+        loss = float(result.loss)
+        if not math.isfinite(loss):
+            if not found.losses:
+                raise TrainingError(
+                    f"the loss is {loss} before the first step, with samples {', '.join(batch.ids)}: look at these"
+                )
+            found.stopped = f"the loss became {loss} at lr {lr:.2g}"
+            break
+        found.lrs.append(lr)
+        found.losses.append(loss)
+        watch(lr, loss)
+        if loss > best + _WORSE * abs(best):
+            found.stopped = f"the loss rose to {loss:.4g} at lr {lr:.2g}, more than four times the best"
+            break
+        best = min(best, loss)
+        descend(fabric, model, optimizer, result.loss, clipping)
+        lr *= factor
+    return found
