@@ -14,6 +14,8 @@ from musket.core.errors import MusketError
 
 Range: TypeAlias = float | tuple[float, ...]
 WholeRange: TypeAlias = int | tuple[int, ...]
+PerChannel: TypeAlias = bool | float
+"""Whether every channel gets numbers of its own; a number is the probability of that, per image."""
 
 
 def draw_number(random: np.random.Generator, value: Range) -> float:
@@ -38,6 +40,11 @@ def draw_whole(random: np.random.Generator, value: WholeRange) -> int:
 def chance(random: np.random.Generator, probability: float) -> bool:
     """True with this probability."""
     return bool(random.random() < probability)
+
+
+def draw_seed(random: np.random.Generator) -> int:
+    """A seed for work that draws later, once it sees the pixels."""
+    return int(random.integers(2**31))
 
 
 def check_range(part: str, option: str, value: Range, low: float = -np.inf, high: float = np.inf) -> None:
