@@ -35,8 +35,10 @@ def essentials(spec: ExperimentSpec) -> str:
     epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
     parts = [spec.dialect.lower()]
     if isinstance(spec, SegmentationSpec):
+        count = spec.mask_channels
+        activation = spec.activation if isinstance(spec.activation, str) else ", ".join(spec.activation)
         parts.append(f"{spec.architecture}{f' on {spec.backbone}' if spec.backbone else ''}")
-        parts.append(f"{spec.classes} class{'es' if spec.classes != 1 else ''} ({spec.activation})")
+        parts.append(f"{count} class{'es' if count != 1 else ''} ({activation})")
         parts.append(" x ".join(str(side) for side in spec.shape))
     parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
     parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")

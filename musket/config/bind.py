@@ -163,13 +163,18 @@ def refusal(entry: Entry, bound: Mapping[str, Any]) -> str | None:
         entry: a part whose making does nothing but check and keep its options. Parts of the user's own are not made.
         bound: its options.
     """
-    if not isinstance(entry.target, str) or not entry.target.startswith("musket."):
+    if not is_ours(entry):
         return None
     try:
         entry.load()(**bound)
     except (MusketError, ValueError, TypeError) as error:
         return str(error).removeprefix(f"{entry.name}: ")
     return None
+
+
+def is_ours(entry: Entry) -> bool:
+    """Whether a part is built in, so that making it does nothing but check and keep its options."""
+    return isinstance(entry.target, str) and entry.target.startswith("musket.")
 
 
 def convert(option: Option, value: Any) -> Any:

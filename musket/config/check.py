@@ -339,14 +339,14 @@ def _meaning(
     findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
     findings += meaning.check_data(spec, vocabulary)
     if isinstance(spec, ImageSpec):
-        findings += meaning.check_freezing(spec)
+        findings += [*meaning.check_freezing(spec), *meaning.check_images(spec, absent)]
     remarks = list(meaning.without_effect(spec))
     if not isinstance(spec, SegmentationSpec):
         spec, found = meaning.bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
     if not spec.activation and spec.classes is not None:
-        spec = spec.model_copy(update={"activation": "sigmoid" if spec.classes == 1 else "softmax"})
-    findings += meaning.check_network(spec, options, absent, vocabulary)
+        spec = spec.model_copy(update={"activation": meaning.default_activation(spec.classes)})
+    findings += [*meaning.check_heads(spec, absent), *meaning.check_network(spec, options, absent, vocabulary)]
     findings += meaning.check_losses(spec, absent, vocabulary)
     segmentation = spec
     known = not absent & {"metrics", "loss", "final_metrics"}

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic_core import PydanticCustomError
 
-from musket.config.bind import bind, options_of, refusal
-from musket.config.schema import NOT_YET, ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
+from musket.config.bind import bind, is_ours, options_of, refusal
+from musket.config.schema import ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
 from musket.config.tree import Loc, closest, describe
 from musket.config.values import Call, Part, Portions, read_parts, show_parts
 from musket.core.errors import MusketError
@@ -107,6 +107,53 @@ def architecture_entry(name: Any, vocabulary: Vocabulary) -> Entry | None:
     return vocabulary.architectures.get(name) if known else None
 
 
+def default_activation(classes: int | Sequence[int]) -> str | tuple[str, ...]:
+    """Sigmoid for one class, softmax for several; for every output on its own."""
+    if isinstance(classes, int):
+        return "sigmoid" if classes == 1 else "softmax"
+    return tuple("sigmoid" if count == 1 else "softmax" for count in classes)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of the network. ``position`` is None when it is the only one."""
+
+    position: int | None
+    classes: int
+    activation: str
+    listed: frozenset[str]
+
+    def at(self, key: str, *before: str | int) -> Loc:
+        """Where this head's value of a key stands."""
+        return (*before, key, self.position) if key in self.listed and self.position is not None else (*before, key)
+
+
+def heads(spec: SegmentationSpec) -> list[Head]:
+    """The outputs of the network as far as they fit together; see :func:`check_heads`."""
+    listed = frozenset(key for key in ("activation", "loss") if isinstance(getattr(spec, key), tuple))
+    if not isinstance(spec.classes, tuple):
+        text = spec.activation if isinstance(spec.activation, str) else ""
+        return [Head(None, spec.classes, text, frozenset())]
+    names = spec.activation if isinstance(spec.activation, tuple) else (spec.activation,) * len(spec.classes)
+    return [
+        Head(position, count, name, listed)
+        for position, (count, name) in enumerate(zip(spec.classes, names, strict=False))
+    ]
+
+
+def check_heads(spec: SegmentationSpec, absent: Collection[str]) -> Findings:
+    """Lists of classes, activations and losses are equally long."""
+    if "classes" in absent:
+        return
+    count = len(spec.classes) if isinstance(spec.classes, tuple) else None
+    given = {("activation",): spec.activation, ("loss",): spec.loss}
+    given |= {("stages", i, "loss"): stage.loss for i, stage in enumerate(spec.stages)}
+    for loc, value in given.items():
+        if isinstance(value, tuple) and len(value) != count:
+            wanted = "classes is one number; give one" if count is None else f"classes lists {count} outputs"
+            yield Finding(loc, f"found a list of {len(value)}; {wanted}")
+
+
 def check_network(
     spec: SegmentationSpec, options: Mapping[str, Any], absent: Collection[str], vocabulary: Vocabulary
 ) -> Findings:
@@ -130,10 +177,12 @@ def check_network(
                 yield Finding(("encoder_weights",), problem)
     if "activation" in absent:
         return
-    if spec.activation and spec.activation not in vocabulary.activations:
-        yield Finding(("activation",), missing_entry(vocabulary.activations, spec.activation))
-    elif spec.activation and vocabulary.activations.get(spec.activation).name == "softmax" and spec.classes == 1:
-        yield Finding(("activation",), "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more")
+    for head in heads(spec):
+        if head.activation and head.activation not in vocabulary.activations:
+            yield Finding(head.at("activation"), missing_entry(vocabulary.activations, head.activation))
+        elif head.activation and vocabulary.activations.get(head.activation).name == "softmax" and head.classes == 1:
+            message = "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more"
+            yield Finding(head.at("activation"), message)
 
 
 def _needs_encoder(entry: Entry | None) -> bool:
@@ -152,10 +201,15 @@ def check_optimizer(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
 
 def check_losses(spec: SegmentationSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
     """Every stage has a loss that can be read and trained with."""
-    stated = {("loss",): spec.loss, **{("stages", i, "loss"): stage.loss for i, stage in enumerate(spec.stages)}}
-    for loc, text in stated.items():
-        if text is not None:
-            yield from (Finding(loc, message) for message in _loss_problems(text, spec.activation, vocabulary))
+    stated: dict[Loc, Any] = {(): spec.loss, **{("stages", i): stage.loss for i, stage in enumerate(spec.stages)}}
+    outputs = [Head(None, 1, "", frozenset())] if "classes" in absent else heads(spec)
+    for before, loss in stated.items():
+        listed = isinstance(loss, tuple)
+        texts = loss if listed else (loss,)  # one loss for all outputs is looked at once
+        for position, (head, text) in enumerate(zip(outputs, texts, strict=False)):
+            if text is not None:
+                at: Loc = (*before, "loss", position) if listed else (*before, "loss")
+                yield from (Finding(at, message) for message in _loss_problems(text, head.activation, vocabulary))
     if spec.loss is None and "loss" not in absent:
         without = [i for i, stage in enumerate(spec.stages) if stage.loss is None]
         if without:
@@ -198,12 +252,20 @@ def logged(spec: SegmentationSpec, vocabulary: Vocabulary, stages: Iterable[Stag
 
 def _logged_in(spec: SegmentationSpec, stage: StageSpec, vocabulary: Vocabulary) -> list[str]:
     text = stage.loss or spec.loss
+    several = len(spec.classes) if isinstance(spec.classes, tuple) else 0
+    if several:
+        return _columns(["loss", *plain_metrics(spec.metrics), *(f"loss_{i}" for i in range(several))], spec)
+    text = None if isinstance(text, tuple) else text
     try:
         terms = vocabulary.parse_loss(text) if text else ()
     except ValueError:
         terms = ()
     known = [term.name for term in terms if term.name in vocabulary.losses]
     names = list(dict.fromkeys(["loss", *plain_metrics(spec.metrics), *(known if len(terms) > 1 else ())]))
+    return _columns(names, spec)
+
+
+def _columns(names: Sequence[str], spec: SegmentationSpec) -> list[str]:
     each_epoch = [f"val_{metric.name}" for metric in spec.final_metrics if metric.for_validation]
     return [*names, *(f"val_{name}" for name in names), *each_epoch]
 
@@ -275,43 +337,80 @@ def bind_parts(
     for position, part in enumerate(parts):
         at: Loc = (*loc, position, part.name) if repeated else (*loc, part.name)
         if part.name not in registry:
-            if f"{loc[-1]}.{part.name}" not in NOT_YET:
-                findings.append(Finding(at, _missing_part(registry, part.name), key=True))
+            findings.append(Finding(at, _missing_part(registry, part.name), key=True))
             bound.append(part)
             continue
         entry = registry.get(part.name)
-        options, nested = _nested(entry, part.options, at, columns, vocabulary)
+        part, nested = _nested(entry, part, at, columns, vocabulary)
         findings += nested
-        options, faults = bind(entry, part.args, options, supplied=supplied)
+        options, faults = bind(entry, part.args, part.options, supplied=supplied)
         found = [Finding((*at, fault.option) if fault.option else at, fault.message) for fault in faults]
         if not faults:
             options, message = _monitored(entry, options, columns, vocabulary)
             found = [Finding((*at, "monitor"), message)] if message else []
-        if not found and not nested and (message := refusal(entry, options)):
-            found = [Finding(at, message)]
+        if not found and not nested and (made := _made(entry, options, vocabulary)) is not None:
+            message = refusal(entry, made)
+            found = [Finding(at, message)] if message else []
         findings += found
         bound.append(Part(entry.name, options))
     return tuple(bound), findings
 
 
 def _nested(
-    entry: Entry, options: dict[str, Any], at: Loc, columns: Sequence[str], vocabulary: Vocabulary
-) -> tuple[dict[str, Any], list[Finding]]:
-    """Options that hold parts themselves, each bound in its turn."""
+    entry: Entry, part: Part, at: Loc, columns: Sequence[str], vocabulary: Vocabulary
+) -> tuple[Part, list[Finding]]:
+    """The part with the parts its options hold bound in their turn, as plain lists of one-name maps.
+
+    Where all a part takes is other parts, they may stand for its options: ``OneOf: {Fliplr: 1, Flipud: 1}``.
+    """
+    named = options_of(entry).named
     inner = {"then": vocabulary.callbacks, "schedulers": vocabulary.schedules}
+    inner |= dict.fromkeys(entry.facts.get("nested", ()), vocabulary.augmenters)
+    held = [name for name in inner if name in named]
+    if not held:
+        return part, []
+    options: dict[str, Any] = dict(part.options)
+    args = part.args
+    direct = held[0] in entry.facts.get("nested", ())
+    if direct and options and not options.keys() & named.keys():
+        options = {held[0]: options}
+    elif direct and len(args) == 1 and next(iter(named)) != held[0] and isinstance(args[0], list):
+        options, args = {held[0]: args[0]}, ()
     findings: list[Finding] = []
-    result = dict(options)
-    for name in inner.keys() & options.keys() & options_of(entry).named.keys():
+    for name in held:
+        by_position = not options and len(args) == 1 and next(iter(named)) == name
+        if name not in options and not by_position:
+            continue
+        value = args[0] if by_position else options[name]
+        inside = (*at, name) if name in part.options else at
         try:
-            parts = read_parts(options[name])
+            parts = read_parts(value)
         except PydanticCustomError as error:
-            findings.append(Finding((*at, name), f"found {describe(options[name])}; {error.message()}"))
+            findings.append(Finding(inside, f"found {describe(value)}; {error.message()}"))
             continue
         supplied = ("optimizer", "last_epoch") if name == "schedulers" else ()
-        parts, found = bind_parts(parts, inner[name], (*at, name), columns, vocabulary, supplied)
+        parts, found = bind_parts(parts, inner[name], inside, columns, vocabulary, supplied)
         findings += found
-        result[name] = show_parts(parts) if name == "then" else [{part.name: part.show()} for part in parts]
-    return result, findings
+        options[name] = show_parts(parts) if name == "then" else [{part.name: part.show()} for part in parts]
+        args = () if by_position else args
+    return Part(part.name, options, args), findings
+
+
+def _made(entry: Entry, options: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """Options with the augmenters they hold made, as the part itself wants them; None when one is the user's own."""
+    made = dict(options)
+    for name in entry.facts.get("nested", ()):
+        children = []
+        for shown in options.get(name, ()):
+            ((child_name, inner),) = shown.items()
+            child = vocabulary.augmenters.get(child_name)
+            inner = _made(child, dict(inner), vocabulary)
+            if inner is None or not is_ours(child):
+                return None
+            children.append(child.load()(**inner))
+        if name in options:
+            made[name] = tuple(children)
+    return made
 
 
 def _missing_part(registry: Registry, name: str) -> str:
@@ -386,6 +485,31 @@ def check_freezing(spec: ImageSpec) -> Findings:
             yield Finding((*loc, "unfreeze_encoder"), "contradicts freeze_encoder: true beside it; keep one of them")
 
 
+VIEWS = {"horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
+"""Named sets of views an image is predicted in, folded -> canonical."""
+
+
+def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
+    """Cells, views, normalisation and transforms fit the network's input."""
+    views = spec.testTimeAugmentation
+    if isinstance(views, str) and views.lower() not in VIEWS:
+        allowed = ", ".join(VIEWS.values())
+        yield Finding(("testTimeAugmentation",), f"found {describe(views)}; must be {allowed}, true or false")
+    shape = getattr(spec, "shape", None)
+    if isinstance(spec, SegmentationSpec) and shape is not None and "shape" not in absent:
+        if spec.crops is not None and any(side % spec.crops.cells for side in shape[:2]):
+            n = spec.crops.cells
+            near = [max(1, round(side / n)) * n for side in shape[:2]]
+            yield Finding(("shape",), f"{shape[0]} x {shape[1]} cannot be cut into {n} x {n} cells; use {near}")
+        if spec.normalize is not None and len(spec.normalize.mean) not in (1, shape[2]):
+            found = f"{len(spec.normalize.mean)} numbers for {shape[2]} channels"
+            yield Finding(("normalize", "mean"), f"found {found}; give one, or one per channel of shape")
+    for position, part in enumerate(spec.transforms):
+        if part.name.lower() == "backgroundreplacer":
+            at: Loc = ("transforms", part.name) if len(spec.transforms) == 1 else ("transforms", position, part.name)
+            yield Finding(at, "changes training images only; put it under augmentation", key=True)
+
+
 def without_effect(spec: ExperimentSpec) -> Findings:
     """Keys that are fine but do nothing here."""
     if "validationSplit" in spec.model_fields_set and spec.validationSplit != 0.2 and spec.folds_count != 1:
@@ -396,8 +520,10 @@ def without_effect(spec: ExperimentSpec) -> Findings:
 
 def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> SegmentationSpec:
     """The spec with canonical names, and with what follows from other keys filled in. For a spec without problems."""
+    views = spec.testTimeAugmentation
     return spec.model_copy(
         update={
+            "testTimeAugmentation": VIEWS[views.lower()] if isinstance(views, str) else views,
             "architecture": vocabulary.architectures.get(spec.architecture).name,
             "optimizer": vocabulary.optimizers.get(spec.optimizer).name,
             "metrics": plain_metrics(spec.metrics),

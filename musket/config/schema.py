@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from musket.config import legacy
+from musket.config.image_values import CacheValue, CropsValue, NormalizeValue
 from musket.config.tree import Place
 from musket.config.values import (
     Activation,
     Batch,
     Call,
-    Cells,
     Classes,
     Confidence,
     Count,
@@ -88,7 +88,7 @@ class StageSpec(_Model):
     """Epochs of this stage in all."""
     lr: Rate | None = None
     """Learning rate of this stage, with a fresh optimizer. Default: the root's; later stages keep what they have."""
-    loss: Text | None = None
+    loss: TextPerHead | None = None
     """Loss of this stage, with a fresh optimizer. Default: the root's."""
     callbacks: Parts | None = None
     """Callbacks of this stage INSTEAD of the root's. Default: the root's."""
@@ -192,6 +192,9 @@ class ExperimentSpec(_Model):
     """Blocks of layers or preprocessors, by name."""
     tasks: FreeMap = {}
     """Settings of the project's tasks, by name."""
+    cache: CacheValue = True
+    """Keep decoded images and masks on disk, so that every file is decoded once: true, false, or the folder to keep
+    them in. Default true, in .cache of the project or the user's cache folder."""
     datasets_path: Text | None = None
     """Working directory while datasets are made. Default: data/ of the project, if there is one."""
 
@@ -247,8 +250,12 @@ class ImageSpec(ExperimentSpec):
     """Augmenters by name, applied in this order to training items only."""
     transforms: Parts = ()
     """Augmenters by name, applied to training, validation and prediction alike."""
-    crops: Cells | None = None
-    """n: cut every image and mask into n x n cells; predictions are put together again. Default: whole images."""
+    crops: CropsValue | None = None
+    """n: cut every image and mask into n x n cells, each seen at shape / n; predictions are put together again.
+    {cells: n, overlap: 0.2, blend: linear} lets cells overlap by a share of their side. Default: whole images."""
+    normalize: NormalizeValue | None = None
+    """Mean and deviation of the inputs scaled to 0..1: {mean: [...], std: [...]}, or false for none. Default: those the
+    encoder was trained with."""
     manualResize: Flag = False
     """true: nothing is resized, neither inputs nor predictions."""
     copyWeights: Flag = False
@@ -272,12 +279,12 @@ class SegmentationSpec(ImageSpec):
     """Encoder by name (resnet34, mobilenet_v2, tu-... for any timm model). Needed by every built-in architecture."""
     architecture: Text = Field(examples=["Unet"])
     """Decoder by name: Unet, FPN, Linknet, PSPNet, DeepLabV3 ... (all: musket ls architectures)."""
-    classes: Classes = Field(examples=[1])
-    """Number of mask channels."""
+    classes: CountPerHead = Field(examples=[1])
+    """Number of mask channels; a list makes one output per entry, and masks have the channels of all side by side."""
     activation: Activation = ""
-    """Last layer: sigmoid, softmax, none ... Default: sigmoid for one class, else softmax."""
-    loss: Text | None = None
-    """Loss by name, or a weighted sum such as a+0.1*b. Needed unless every stage has its own."""
+    """Last layer: sigmoid, softmax, none ..., or one per output. Default: sigmoid for one class, else softmax."""
+    loss: TextPerHead | None = None
+    """Loss by name, a weighted sum such as a+0.1*b, or one per output. Needed unless every stage has its own."""
     encoder_weights: Weights = "imagenet"
     """Pretrained weights of the encoder; null starts from random ones. Default imagenet."""
     architecture_options: dict[str, Any] = {}
@@ -291,6 +298,11 @@ class SegmentationSpec(ImageSpec):
     run_tasks: tuple[FreeMap, ...] = ()
     """Old per-image tasks: {tasks: [function], dataset, fold, stage, parameters}."""
 
+    @property
+    def mask_channels(self) -> int:
+        """Channels of masks and predictions: the classes of all outputs."""
+        return self.classes if isinstance(self.classes, int) else sum(self.classes)
+
 
 class ClassificationSpec(ImageSpec):
     """A classification experiment: one vector, or one per head."""
@@ -303,7 +315,7 @@ class ClassificationSpec(ImageSpec):
     """Network by name (any timm model; all: musket ls architectures)."""
     classes: CountPerHead = Field(examples=[2])
     """Number of classes; a list makes one head per entry."""
-    activation: TextPerHead = ""
+    activation: Activation = ""
     """Last layer: sigmoid, softmax, none ..., or one per head. Default: sigmoid for one class, else softmax."""
     loss: TextPerHead | None = None
     """Loss by name, a weighted sum such as a+0.1*b, or one per head. Needed unless every stage has its own."""
@@ -376,13 +388,6 @@ DIALECTS: dict[str, type[ExperimentSpec]] = {
 }
 DIALECT_ALIASES = {"mmdetection": "InstanceSegmentation", "gradientboosting": "Generic"}
 
-# Augmenters of old configs that are not registered yet.
-_AUGMENTERS = """
-    Affine Add AddElementwise Multiply MultiplyElementwise Invert AdditiveGaussianNoise Dropout Grayscale GaussianBlur
-    AverageBlur MedianBlur Sharpen Emboss EdgeDetect DirectedEdgeDetect PiecewiseAffine ElasticTransformation CropAndPad
-    Pad PadToFixedSize CropToFixedSize Sequential OneOf BackgroundReplacer
-"""
-
 # Keys whose behaviour is not there yet, with what they would do; a path may name an entry (dataset.train). A key at its
 # default is no problem. Delete the line when the feature lands.
 NOT_YET: dict[str, str] = {
@@ -391,9 +396,6 @@ NOT_YET: dict[str, str] = {
     "num_seeds": "several seeds",
     "hyperparameters": "hyperparameter search",
     "dumpPredictionsToCSV": "tables of predictions",
-    "testTimeAugmentation": "test-time augmentation",
-    "noTrain": "evaluation without training",
-    "separatePredictions": "one ensemble model",
     "gpus": "several devices per network",
     "dataset.train": "separate training data",
     "dataset.validation": "separate validation data",
@@ -404,15 +406,10 @@ NOT_YET: dict[str, str] = {
     "pretrain_transform": "dataset transforms",
     "declarations": "declared blocks",
     "tasks": "tasks",
-    "transforms": "transforms",
-    "crops": "cells of large images",
-    "manualResize": "networks without resizing",
-    "showDataExamples": "pictures of training samples",
     "compressPredictionsAsInts": "predictions stored as floats",
     "compressScale": "another scale of stored predictions",
     "import_tasks": "old per-image tasks",
     "run_tasks": "old per-image tasks",
-    **{f"augmentation.{name}": "augmenter" for name in _AUGMENTERS.split()},
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation"})

@@ -91,7 +91,6 @@ Whole: TypeAlias = Annotated[int, READ_WHOLE]
 Number: TypeAlias = Annotated[float, READ_NUMBER]
 Flag: TypeAlias = Annotated[bool, READ_FLAG]
 Text: TypeAlias = Annotated[str, BeforeValidator(text)]
-Activation: TypeAlias = Annotated[str, BeforeValidator(_activation)]
 Level: TypeAlias = Annotated[int, Field(ge=0, le=2), BeforeValidator(_level)]
 Weights: TypeAlias = Annotated[
     str | None, PlainValidator(_weights), WithJsonSchema({"type": ["string", "null"]}, mode="validation")
@@ -102,7 +101,6 @@ Steps: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000), READ_WHOLE]
 Several: TypeAlias = Annotated[int, Field(ge=1, le=1000), READ_WHOLE]
 Batch: TypeAlias = Annotated[int, Field(ge=1, le=65_536), READ_WHOLE]
 Classes: TypeAlias = Annotated[int, Field(ge=1, le=100_000), READ_WHOLE]
-Cells: TypeAlias = Annotated[int, Field(ge=1, le=256), READ_WHOLE]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1), READ_WHOLE]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=65_536), READ_WHOLE]
 Channels: TypeAlias = Annotated[int, Field(ge=1, le=1024), READ_WHOLE]
@@ -395,6 +393,11 @@ TextPerHead: TypeAlias = Annotated[
     PlainValidator(_per_head(text, "a name")),
     WithJsonSchema(_TEXT_OR_LIST),
 ]
+Activation: TypeAlias = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(_per_head(_activation, "a name")),
+    WithJsonSchema(_TEXT_OR_LIST),
+]
 CountPerHead: TypeAlias = Annotated[
     int | tuple[int, ...],
     PlainValidator(_per_head(_class_count, "a whole number")),
@@ -436,7 +439,7 @@ Sizes: TypeAlias = Annotated[
 
 def show(value: Any) -> Any:
     """A value of a spec as plain data that reads back as the same value."""
-    if isinstance(value, Part | Call | Declared | Portions | FinalMetric):
+    if hasattr(value, "show"):
         return show(value.show())
     if isinstance(value, tuple) and value and all(isinstance(item, Part) for item in value):
         return show(show_parts(value))

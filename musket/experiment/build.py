@@ -17,7 +17,7 @@ from musket.config.values import Call
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.core.geometry import with_channels
 from musket.core.runtime import generator
-from musket.data.loader import Sample
+from musket.core.types import Sample
 from musket.data.views import read_item
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class TargetShape:
     @classmethod
     def of(cls, spec: SegmentationSpec) -> TargetShape:
         height, width, channels = spec.shape
-        return cls(height, width, channels, spec.classes)
+        return cls(height, width, channels, spec.mask_channels)
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
@@ -84,7 +84,7 @@ def checked_arrays(
         if needs_truth:
             raise DataError("there is no mask (y is None); training and evaluation need one", sample=sample_id)
         return image, None
-    mask = with_channels(np.asarray(item.y))
+    mask = _joined(item.y, sample_id) if isinstance(item.y, list | tuple) else with_channels(np.asarray(item.y))
     if mask.shape[:2] != image.shape[:2]:
         raise DataError(
             f"image and mask differ in size: {image.shape[1]} x {image.shape[0]} and {mask.shape[1]} x {mask.shape[0]} "
@@ -101,6 +101,14 @@ def checked_arrays(
             sample=sample_id,
         )
     return image, mask
+
+
+def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
+    """Masks of several outputs, channels side by side."""
+    arrays = [with_channels(np.asarray(mask)) for mask in masks]
+    if not arrays or len({array.shape[:2] for array in arrays}) > 1:
+        raise DataError(f"y holds masks of shapes {[array.shape for array in arrays]}", sample=sample_id)
+    return np.concatenate(arrays, axis=2)
 
 
 @dataclass(frozen=True)
@@ -147,12 +155,12 @@ def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Mod
         encoder=spec.backbone,
         encoder_weights=spec.encoder_weights,
         in_channels=spec.shape[2],
-        classes=spec.classes,
+        classes=spec.mask_channels,
         options=dict(spec.architecture_options),
         copy_weights=spec.copyWeights,
         pretrained=pretrained,
         shape=spec.shape,
-        activation=spec.activation,
+        activation=spec.activation if isinstance(spec.activation, str) else spec.activation[0],
     )
 
 
@@ -170,17 +178,16 @@ def normalization(
 
 
 def build_pipeline(
-    spec: SegmentationSpec, normalization: Normalization, loss: str | None, device: torch.device
+    spec: SegmentationSpec, normalization: Normalization, loss: str | Sequence[str] | None, device: torch.device
 ) -> SegmentationPipeline:
     """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
-    from musket.losses.catalogue import ACTIVATIONS
-    from musket.losses.compose import build_loss
+    from musket.losses.heads import build_heads_activation, build_heads_loss
     from musket.pipelines.segmentation import Normalize, SegmentationPipeline
 
     return SegmentationPipeline(
-        loss=None if loss is None else build_loss(loss, spec.activation),
-        activate=ACTIVATIONS.load(spec.activation or "linear"),
+        loss=None if loss is None else build_heads_loss(loss, spec.activation, spec.classes),
+        activate=build_heads_activation(spec.activation, spec.classes),
         normalize=Normalize(normalization),
         memory_format=memory_format(device),
     ).to(device)

@@ -48,7 +48,11 @@ def build_metric(name: str, *, evaluation: bool = False, activation: str | None 
 class MetricSet:
     """Several metrics, by name, that look at the same batches and share their counts; see :func:`build_metric`."""
 
-    def __init__(self, names: Iterable[str], *, evaluation: bool = False, activation: str | None = None):
+    def __init__(
+        self, names: Iterable[str], *, evaluation: bool = False, activation: str | Sequence[str] | None = None
+    ):
+        if activation is not None and not isinstance(activation, str):  # one per output; metrics look at all of them
+            activation = activation[0] if len(set(activation)) == 1 else None
         self.metrics = [build_metric(name, evaluation=evaluation, activation=activation) for name in names]
 
     def update(self, truth: Tensor, prediction: Tensor) -> None:

@@ -146,6 +146,8 @@ class OwnNetwork(Segmenter):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised images N x channels x H x W to logits N x classes x H x W."""
         logits = self.network(images)
+        if isinstance(logits, list | tuple) and all(isinstance(each, torch.Tensor) for each in logits):
+            logits = torch.cat(list(logits), dim=1)  # one tensor per output
         wanted = (images.shape[0], self.classes, *images.shape[-2:])
         if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != wanted:
             found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__

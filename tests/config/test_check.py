@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musket.config.check import Vocabulary, check_text, load, refuse_unavailable, unavailable
+from musket.config.image_values import Crops, InputNormalization
 from musket.config.read import to_yaml
 from musket.config.schema import AVAILABLE_DIALECTS, NOT_YET, SegmentationSpec
 from musket.config.values import Call, Part
@@ -398,9 +399,6 @@ ASKING = {
     "num_seeds": "3",
     "hyperparameters": "{a: [0, 1]}",
     "dumpPredictionsToCSV": "true",
-    "testTimeAugmentation": "Horizontal",
-    "noTrain": "true",
-    "separatePredictions": "false",
     "gpus": "2",
     "dataset.train": "{train: {get_train: []}}",
     "dataset.validation": "{validation: {get_train: []}}",
@@ -411,15 +409,10 @@ ASKING = {
     "pretrain_transform": "get_train",
     "declarations": "{a: [b]}",
     "tasks": "{a: 1}",
-    "transforms": "{Fliplr: 1}",
-    "crops": "3",
-    "manualResize": "true",
-    "showDataExamples": "true",
     "compressPredictionsAsInts": "false",
     "compressScale": "1000",
     "import_tasks": "[a]",
     "run_tasks": "[{tasks: [a]}]",
-    "augmentation.BackgroundReplacer": "{BackgroundReplacer: {path: x}}",
 }
 
 
@@ -434,10 +427,10 @@ def test_what_is_not_there_yet_is_refused_by_name(key: str, words: Vocabulary) -
 
 
 def test_all_of_it_in_one_error(words: Vocabulary) -> None:
-    found = segmentation(MINIMUM + "crops: 3\naugmentation: {Dropout: 0.1, Fliplr: 1}\nnum_seeds: 2\n", words)
+    found = segmentation(MINIMUM + "gpus: 3\nnum_seeds: 2\n", words)
     with pytest.raises(ConfigError) as caught:
         refuse_unavailable(found)
-    assert [problem.key for problem in caught.value.problems] == ["crops", "augmentation.Dropout", "num_seeds"]
+    assert [problem.key for problem in caught.value.problems] == ["gpus", "num_seeds"]
 
 
 def test_settings_that_ask_for_nothing_are_fine(words: Vocabulary) -> None:
@@ -527,3 +520,67 @@ def test_a_dumped_spec_is_read_back_the_same(data: dict[str, Any], words: Vocabu
     assert again == first
     assert again.dump() == first.dump()
     assert dataclasses.is_dataclass(words)
+
+
+# ----------------------------------------------------------------------------------------------- several outputs
+
+
+def test_outputs_get_their_own_activation_and_loss(words: Vocabulary) -> None:
+    text = MINIMUM.replace("classes: 1", "classes: [1, 3]").replace("loss: binary_crossentropy\n", "")
+    found = segmentation(f"{text}loss: [binary_crossentropy, dice_loss]\n", words)
+    assert found.activation == ("sigmoid", "softmax")
+    assert found.mask_channels == 4
+    assert found.dump()["loss"] == ["binary_crossentropy", "dice_loss"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "message"),
+    [
+        ("classes: [1, 3]\nloss: [dice_loss]\n", "loss", "found a list of 1; classes lists 2 outputs"),
+        ("classes: 1\nloss: [dice_loss]\n", "loss", "found a list of 1; classes is one number; give one"),
+        ("classes: [1, 3]\nloss: [dice_loss, dice]\n", "loss[1]", "no such loss"),
+        ("classes: [1, 1]\nactivation: [sigmoid, softmax]\nloss: dice_loss\n", "activation[1]", "softmax over one"),
+    ],
+)
+def test_outputs_that_do_not_fit(lines: str, key: str, message: str, words: Vocabulary) -> None:
+    head = "#%Musket Segmentation 1\narchitecture: Unet\nbackbone: resnet34\nstages: [{epochs: 1}]\n"
+    with pytest.raises(ConfigError) as caught:
+        segmentation(head + lines, words)
+    [problem] = caught.value.problems
+    assert problem.key == key
+    assert problem.message.startswith(message)
+
+
+# ------------------------------------------------------------------------------------------- cells, views, inputs
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "message"),
+    [
+        ("crops: 3", "shape", "256 x 256 cannot be cut into 3 x 3 cells; use [255, 255]"),
+        ("crops: {cell: 4}", "crops.cell", "found 4; no such option; crops takes cells, overlap and blend"),
+        ("crops: {cells: 4, overlap: 2}", "crops.overlap", "found 2; must be from 0 to 0.9"),
+        ("crops: {cells: 4, blend: soft}", "crops.blend", "found 'soft'; must be linear, cosine, none"),
+        ("crops: many", "crops", "found 'many'; must be a whole number"),
+        ("normalize: {mean: 1}", "normalize", "found a map; must be {mean: [...], std: [...]}"),
+        ("normalize: {mean: 1, std: 0}", "normalize.std", "found 0; must be above 0"),
+        ("normalize: {mean: [1, 2], std: [1, 2]}", "normalize.mean", "found 2 numbers for 3 channels"),
+        ("testTimeAugmentation: rotate", "testTimeAugmentation", "found 'rotate'; must be Horizontal, "),
+        ("cache: 3", "cache", "found 3; must be true, false, or a folder"),
+    ],
+)
+def test_keys_of_images_that_cannot_be_meant(line: str, key: str, message: str, words: Vocabulary) -> None:
+    with pytest.raises(ConfigError) as caught:
+        segmentation(f"{MINIMUM}{line}\n", words)
+    [problem] = caught.value.problems
+    assert problem.key == key
+    assert problem.message.startswith(message)
+
+
+def test_keys_of_images_read_back_as_they_are(words: Vocabulary) -> None:
+    lines = "crops: {cells: 4, overlap: 0.25}\nnormalize: false\ntestTimeAugmentation: horizontal\ncache: decoded\n"
+    found = segmentation(MINIMUM + lines, words)
+    assert found.crops == Crops(4, 0.25, "linear")
+    assert found.normalize == InputNormalization((0.0,), (1.0,))
+    assert (found.testTimeAugmentation, found.cache) == ("Horizontal", "decoded")
+    assert segmentation(f"{MINIMUM}crops: 4\n", words).dump()["crops"] == 4
