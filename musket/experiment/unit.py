@@ -95,14 +95,7 @@ def train_unit(context: FitContext, unit: Unit) -> None:
             context.console.print(f"fold {unit.fold + 1}/{len(context.data.folds)}  finished already", highlight=False)
             return
     start = unit.stages[0] if newest is None else newest
-    seed_torch(unit.seed, "init", unit.fold)
-    module = build.build_model(spec, pretrained=start == 0 and newest is None)
-    module.to(memory_format=memory_format(context.fabric.device))  # type: ignore[call-overload]
-    wrapped = context.fabric.setup_module(module)
-    inputs = build.normalization(spec, module, _stored_inputs(layout, unit.fold, start, resumed=newest is not None))
-    if newest is None and start > 0:
-        _load_best(module, layout, unit.fold, start - 1)
-    set_frozen(module, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
+    module, wrapped, inputs = start_network(context, unit, start, resumed=newest is not None)
     optimizer: torch.optim.Optimizer | None = None
     for number, stage in enumerate(spec.stages):
         set_frozen(module, stage.freeze_encoder, stage.unfreeze_encoder)
@@ -113,6 +106,25 @@ def train_unit(context: FitContext, unit: Unit) -> None:
         optimizer = _train_one_stage(context, unit, number, module, wrapped, inputs, optimizer, number == newest)
         if number > 0:  # the state of the stage before served its purpose
             layout.state(unit.fold, number - 1).unlink(missing_ok=True)
+
+
+def start_network(
+    context: FitContext, unit: Unit, start: int, *, resumed: bool = False
+) -> tuple[torch.nn.Module, torch.nn.Module, Normalization]:
+    """The network of a unit as its stage ``start`` begins: the plain one, its Fabric face, and what inputs it wants.
+
+    Later stages begin with the best weights of the one before; a resumed one gets its weights from its state.
+    """
+    spec, layout = context.spec, context.layout
+    seed_torch(unit.seed, "init", unit.fold)
+    module = build.build_model(spec, pretrained=start == 0 and not resumed)
+    module.to(memory_format=memory_format(context.fabric.device))  # type: ignore[call-overload]
+    wrapped = context.fabric.setup_module(module)
+    inputs = build.normalization(spec, module, _stored_inputs(layout, unit.fold, start, resumed=resumed))
+    if start > 0 and not resumed:
+        _load_best(module, layout, unit.fold, start - 1)
+    set_frozen(module, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
+    return module, wrapped, inputs
 
 
 def newest_stage(layout: Layout, unit: Unit) -> int | None:
@@ -191,7 +203,7 @@ def _train_one_stage(
     if optimizer is None or stage.lr is not None or stage.loss is not None:
         optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=spec.lr if stage.lr is None else stage.lr)
     if stage.initial_weights is not None and not resumed:
-        _load_initial(context, module, stage.initial_weights)
+        load_initial(context, module, stage.initial_weights)
     loss = stage.loss or spec.loss
     assert loss is not None, "the config check asks for a loss, here or at the root"
     pipeline = build.build_pipeline(spec, inputs, loss, fabric.device)
@@ -244,7 +256,7 @@ def weights_metadata(spec: SegmentationSpec, inputs: Normalization) -> dict[str,
     }
 
 
-def _load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
+def load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
     """Start weights from a file, named relative to the config; a head of another shape stays as it is, and says so."""
     path = _initial_path(context.layout, name)
     weights, _ = checkpoint.load_weights(path)
@@ -272,41 +284,42 @@ def _training_part(context: FitContext, unit: Unit, number: int) -> tuple[PartSa
     return sampler, min(kept // spec.batch, spec.maxEpochSize or kept)
 
 
-def _loaders(
-    context: FitContext, unit: Unit, number: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[BatchLoader, BatchLoader, Run]:
-    spec, data, stage = context.spec, context.data, context.spec.stages[number]
-    shape = build.TargetShape.of(spec)
+def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -> tuple[BatchLoader, int]:
+    """Augmented batches of a stage, and how many there are in an epoch."""
+    spec, data = context.spec, context.data
     seed = derive_seed(unit.seed, unit.fold, number)
     sampler, steps = _training_part(context, unit, number)
-    negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
-    validation_order = part_order(data.folds[unit.fold].validation, negatives, data.is_positive)
 
     def order(epoch: int) -> Sequence[int]:
         return sampler.order(epoch, seed)[: steps * spec.batch]
 
-    def maker(parts: Sequence[Any], is_train: bool) -> build.SampleMaker:
-        return build.SampleMaker(data.dataset, data.ids, build.chain_for(spec, parts), shape, seed, is_train)
-
-    pin = context.fabric.device.type == "cuda"
-    ahead = 1 if context.fabric.device.type == "cpu" else None
-    train = BatchLoader(
-        maker(spec.augmentation, True),
+    chain = build.chain_for(spec, spec.augmentation)
+    loader = BatchLoader(
+        build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), seed, True),
         order,
         spec.batch,
         drop_last=True,
         augmented=bool(spec.augmentation),
-        epochs=stage.epochs,
-        read_ahead=ahead,
-        pin_memory=pin,
+        epochs=epochs,
+        **_reading(context),
     )
+    return loader, steps
+
+
+def _loaders(
+    context: FitContext, unit: Unit, number: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[BatchLoader, BatchLoader, Run]:
+    spec, data, stage = context.spec, context.data, context.spec.stages[number]
+    train, steps = training_loader(context, unit, number, stage.epochs)
+    negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
+    validation_order = part_order(data.folds[unit.fold].validation, negatives, data.is_positive)
+    chain, seed = build.chain_for(spec, ()), derive_seed(unit.seed, unit.fold, number)
     validation = BatchLoader(
-        maker((), False),
+        build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), seed, False),
         lambda epoch: validation_order,
         spec.batch,
         epochs=stage.epochs,
-        read_ahead=ahead,
-        pin_memory=pin,
+        **_reading(context),
     )
     run = Run(
         fold=unit.fold,
@@ -319,6 +332,12 @@ def _loaders(
         images_per_epoch=steps * spec.batch,
     )
     return train, validation, run
+
+
+def _reading(context: FitContext) -> dict[str, Any]:
+    """How batches are read for this device."""
+    kind = context.fabric.device.type
+    return {"read_ahead": 1 if kind == "cpu" else None, "pin_memory": kind == "cuda"}
 
 
 def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -> list[Hook]:
