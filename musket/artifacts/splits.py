@@ -38,7 +38,12 @@ _AFRESH = (
 
 
 def load_or_create(
-    layout: Layout, ids: Sequence[str], settings: Mapping[str, Any], make: Callable[[], Splits]
+    layout: Layout,
+    ids: Sequence[str],
+    settings: Mapping[str, Any],
+    make: Callable[[], Splits],
+    *,
+    store: bool = True,
 ) -> Splits:
     """The stored splits, or those ``make`` gives, which are then stored.
 
@@ -47,6 +52,7 @@ def load_or_create(
         ids: sample ids of the dataset, all different, in its order.
         settings: what the splits depend on, as plain data.
         make: draws the splits; called only when there are none yet, or one of the two files is missing.
+        store: False writes nothing.
 
     Returns:
         positions in ``ids``.
@@ -70,7 +76,7 @@ def load_or_create(
     for part in ("holdout", "folds"):
         if part in stored and stored[part] != contents.get(part):
             raise ArtifactError(f"these splits differ from those drawn now. {_AFRESH}", paths[part])
-        if part in contents and part not in stored:
+        if store and part in contents and part not in stored:
             write_atomic(paths[part], _text(contents[part]))
     return splits
 

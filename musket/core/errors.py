@@ -61,6 +61,7 @@ class DataError(MusketError):
     """A sample, an image or a table cannot be used. Names the sample and the file where known."""
 
     def __init__(self, message: str, *, sample: str | None = None, path: str | Path | None = None):
+        self.message = message
         self.sample = sample
         self.path = None if path is None else str(path)
         where = [f"sample {sample!r}"] if sample is not None else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -71,6 +72,15 @@ class Unit:
     fold: int
     stages: tuple[int, ...]
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample as a batch wants it: ``image`` H x W x C, ``target`` H x W x classes uint8 0/1 (or None)."""
+
+    id: str
+    image: np.ndarray
+    target: np.ndarray | None
 
 
 @dataclass(frozen=True)

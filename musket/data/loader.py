@@ -10,24 +10,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from musket.core.errors import DataError
-from musket.core.types import Batch
+from musket.core.types import Batch, Sample
 from musket.data.queue_settings import QUEUE
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One sample as a batch wants it: ``image`` H x W x C, ``target`` H x W x classes uint8 0/1 (or None)."""
-
-    id: str
-    image: np.ndarray
-    target: np.ndarray | None
 
 
 class SampleReader(Protocol):

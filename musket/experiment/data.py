@@ -60,8 +60,13 @@ class PreparedData:
         return view
 
 
-def prepare(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> PreparedData:
+def prepare(
+    spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None, *, store: bool = True
+) -> PreparedData:
     """Ids and splits of a dataset under a config; the splits are stored beside it the first time.
+
+    Args:
+        store: False leaves the disk as it is.
 
     Raises:
         DataError: the dataset is empty or cannot be read, or cannot be split that way.
@@ -84,6 +89,7 @@ def prepare(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Proje
         ids,
         split_record(dataset, settings),
         lambda: splits_of(dataset, settings, group_function=group_function),
+        store=store,
     )
     holdout = [] if found.holdout is None else found.holdout.validation
     return PreparedData(dataset, ids, found.folds, holdout, Positivity(dataset))

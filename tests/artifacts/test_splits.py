@@ -54,6 +54,11 @@ def test_nothing_stored_yet(layout: Layout) -> None:
     assert stored_fold_count(layout) is None
 
 
+def test_a_look_at_the_splits_writes_nothing(layout: Layout) -> None:
+    assert load_or_create(layout, IDS, SETTINGS, lambda: SPLITS, store=False) == SPLITS
+    assert list(layout.folder.iterdir()) == []
+
+
 def test_samples_are_found_by_id_in_any_order(layout: Layout) -> None:
     load_or_create(layout, IDS, SETTINGS, lambda: SPLITS)
     turned = load_or_create(layout, IDS[::-1], SETTINGS, never)
