@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from musket.experiment.project import Project
     from musket.predict.results import Map, PredictedBatch
     from musket.predict.runner import Failures, Scored
+    from musket.training.lr_finder import LRFinder
 
 OnPredict = Callable[[str, "Map", Any], object]
 
@@ -97,8 +98,7 @@ class Experiment:
         from musket.report.tables import summary_table
         from musket.training.display import logged_to
 
-        if not 0 < subsample <= 1:
-            raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
+        _check_subsample(subsample)
         options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample, rerun)
         self._refuse_unavailable()
         self._prepared = None  # the dataset may have grown since it was last looked at
@@ -120,6 +120,48 @@ class Experiment:
         console.print(summary_table(summary))
         console.print(f"results in {self.layout.folder}", highlight=False)
         return summary
+
+    def lr_find(
+        self,
+        ds: Any = None,
+        foldsToExecute: Sequence[int] | None = None,
+        stage: int = 0,
+        subsample: float = 1.0,
+        start_lr: float = 1e-6,
+        end_lr: float = 1.0,
+        epochs: int = 5,
+    ) -> LRFinder:
+        """Search for a learning rate: train a while with a rate that grows from batch to batch.
+
+        Uses the network, batches, loss and clipping of a fit, and leaves its results alone.
+
+        Args:
+            ds: as in :meth:`fit`.
+            foldsToExecute: the first of these folds is used; default: fold 0.
+            stage: whose loss and frozen parts count; after the first one the best weights of the stage before are
+                needed.
+            subsample: share of the training items each epoch sees, above 0 up to 1.
+            start_lr, end_lr: rates to search; the rate grows by ``(end_lr / start_lr) ** (1 / batches)`` a batch.
+            epochs: passes over the training part at most. A loss that is no number, or above four times the best one,
+                ends the search.
+
+        Returns:
+            the finder: ``lrs``, ``losses``, ``best_loss``, ``suggestion``, ``plot_loss()``, ``plot_loss_change()``.
+
+        Raises:
+            MusketError: bad config, bad data, a range that is none ... in words.
+        """
+        from musket.experiment import run
+        from musket.experiment.lr_search import search_rate
+        from musket.experiment.unit import FitContext, FitOptions
+
+        _check_subsample(subsample)
+        self._refuse_unavailable()
+        console = _console(quiet=not self.spec.verbose)
+        options = FitOptions(folds=foldsToExecute, subsample=subsample)
+        data, fabric = self._prepare(ds), run.local_fabric(self.spec)
+        context = FitContext(self.spec, self.layout, data, options, fabric, console, lambda path, samples: None)
+        return search_rate(context, stage, start_lr, end_lr, epochs)
 
     def _refuse_unavailable(self) -> None:
         from musket.config.check import refuse_unavailable
@@ -412,6 +454,11 @@ class _reported:
 
 def _stem(name: str) -> str:
     return name.partition(".")[0]
+
+
+def _check_subsample(subsample: float) -> None:
+    if not 0 < subsample <= 1:
+        raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
 
 
 def _refuse_views(ttflips: Any) -> None:

@@ -5,12 +5,13 @@ After L. N. Smith, "Cyclical learning rates for training neural networks" (2017)
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from musket.artifacts.files import write_atomic
 from musket.core.errors import TrainingError
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from matplotlib.axes import Axes
 
-# The search ends when a loss exceeds the best one by three times its size: four times the best one.
-_WORSE = 3.0
-# Weight of the past in the running mean of the losses over 100 batches, as in fastai; scaled to shorter searches.
-_BETA, _BETA_BATCHES = 0.98, 100
+
+# Batches below which a curve says nothing.
+_FEWEST = 10
 
 
 @dataclass
@@ -165,63 +165,48 @@ def loss_changes(losses: Sequence[float], sma: int = 1) -> list[float]:
     return [0.0] * start + [(losses[i] - losses[i - sma]) / sma for i in range(start, len(losses))]
 
 
-def smoothed(losses: Sequence[float]) -> list[float]:
-    """Running mean in which the past fades, without bias at its beginning.
+def smoothed(losses: Sequence[float]) -> np.ndarray:
+    """Mean of each loss and its neighbours, nearer ones counting more (triangular weights), without a lag.
 
-    As fastai's recorder does it (beta 0.98 for its 100 batches); in other searches beta is such that the mean reaches
-    back over the same share of them.
+    The neighbours are those within a tenth of all batches, so the curve means the same for short and long searches.
     """
-    beta = _BETA ** (_BETA_BATCHES / max(1, len(losses)))
-    result, mean, weight = [], 0.0, 0.0
-    for loss in losses:
-        mean = beta * mean + (1 - beta) * loss
-        weight = beta * weight + (1 - beta)
-        result.append(mean / weight)
-    return result
+    reach = max(1, round(len(losses) / 10))
+    weights = np.bartlett(2 * reach + 3)[1:-1]
+    sums = np.convolve(np.asarray(losses, dtype=float), weights)
+    present = np.convolve(np.ones(len(losses)), weights)
+    return (sums / present)[reach:-reach]
 
 
 def suggest(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate in the middle of the longest valley: of the longest way down that the smoothed losses take.
+    """The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before its minimum.
 
-    fastai's rule ``valley`` (``Learner.lr_find``): of all sequences of batches whose smoothed losses only fall, the
-    longest one; the batch halfway between its ends tells the rate.
+    This is fastai's rule ``steep`` (``Learner.lr_find``), on a mean without lag (:func:`smoothed`). Its usual rule,
+    ``valley``, takes the middle of the longest descent, which moves with the rate a search begins at.
 
     Args:
         lrs: rates, growing. losses: as many.
 
     Raises:
-        TrainingError: the loss never fell: there is nothing to suggest.
+        TrainingError: too few batches, or the loss never fell: there is nothing to suggest.
     """
-    curve = smoothed(losses)
-    first, last = longest_descent(curve)
-    if last == first:
+    kept = len(losses) - int(len(losses) > 0 and _exploded(losses[-1], min(losses)))
+    if kept < _FEWEST:
         raise TrainingError(
-            f"the loss fell at no rate from {lrs[0]:g} to {lrs[-1]:g}; look at the picture, search other rates, or "
-            "search for more epochs"
+            f"the search saw {len(losses)} batches, too few to tell a rate from (at least {_FEWEST}); search for more "
+            "epochs, or from a lower rate"
         )
-    return lrs[(first + last) // 2]
+    curve = smoothed(losses[:kept])
+    end = int(curve.argmin()) + 1
+    if end < 2:
+        raise TrainingError(
+            f"the loss fell at no rate from {lrs[0]:g} to {lrs[-1]:g}; search lower rates, or for more epochs"
+        )
+    return lrs[int(np.gradient(curve, np.log(lrs[:kept]))[:end].argmin())]
 
 
-def longest_descent(values: Sequence[float]) -> tuple[int, int]:
-    """First and last position of the longest strictly falling subsequence (the leftmost of equally long ones)."""
-    tails: list[float] = []  # negated least steep end of a descent of each length, growing
-    places: list[int] = []
-    before: list[int] = []
-    best = 0
-    for position, value in enumerate(values):
-        length = bisect.bisect_left(tails, -value)
-        before.append(places[length - 1] if length else -1)
-        if length == len(tails):
-            tails.append(-value)
-            places.append(position)
-            best = position
-        else:
-            tails[length] = -value
-            places[length] = position
-    first = best
-    while values and before[first] >= 0:
-        first = before[first]
-    return first, best
+def _exploded(loss: float, best: float) -> bool:
+    """Above four times the best; below 0, where that means nothing, above it by three times its size."""
+    return loss > best + 3 * abs(best)
 
 
 def search(
@@ -270,7 +255,7 @@ def search(
         found.lrs.append(lr)
         found.losses.append(loss)
         watch(lr, loss)
-        if loss > best + _WORSE * abs(best):
+        if _exploded(loss, best):
             found.stopped = f"the loss rose to {loss:.4g} at lr {lr:.2g}, more than four times the best"
             break
         best = min(best, loss)

@@ -1,0 +1,113 @@
+"""Search for a learning rate on what a fit would train: the same network, batches, loss and clipping."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+
+from musket.core.errors import ArtifactError, TrainingError
+from musket.core.runtime import seed_torch
+from musket.core.types import Batch, Unit
+from musket.data.loader import BatchLoader
+from musket.experiment import build
+from musket.experiment.plan import units
+from musket.experiment.unit import FitContext, load_initial, set_frozen, start_network, training_loader
+from musket.optim.build import build_optimizer
+from musket.training.loop import Clipping
+from musket.training.lr_finder import LRFinder, search
+
+
+def search_rate(
+    context: FitContext, stage: int = 0, start_lr: float = 1e-6, end_lr: float = 1.0, epochs: int = 5
+) -> LRFinder:
+    """Train the first selected fold for a while as one stage would, with a growing rate. Nothing is written.
+
+    A stage after the first begins with the best weights of the one before, as in a fit. Callbacks stay away.
+
+    Args:
+        context: of a fit; its options choose folds and subsample.
+        stage: whose loss, frozen parts and samples count.
+        start_lr, end_lr: rates to search, growing.
+        epochs: passes over the training part.
+
+    Raises:
+        TrainingError: there is no such fold or stage, a bad range, fewer samples than a batch, a first loss that is no
+            number.
+        ArtifactError: the weights of the stage before are missing.
+    """
+    if not 0 < start_lr < end_lr:
+        raise TrainingError(f"start_lr must be above 0 and below end_lr; found {start_lr:g} and {end_lr:g}")
+    if epochs < 1:
+        raise TrainingError(f"epochs must be 1 or more; found {epochs}")
+    spec, layout, fabric = context.spec, context.layout, context.fabric
+    unit = units(len(context.data.folds), len(spec.stages), context.options.folds, stage, seed=spec.random_state)[0]
+    if stage > 0 and not (path := layout.weights(unit.fold, stage - 1)).exists():
+        raise ArtifactError(
+            f"stage {stage} starts from the best weights of stage {stage - 1}: no such file; train that stage first",
+            path,
+        )
+    loader, steps = training_loader(context, unit, stage, epochs)
+    module, wrapped, inputs = start_network(context, unit, stage)
+    for past in spec.stages[: stage + 1]:
+        set_frozen(module, past.freeze_encoder, past.unfreeze_encoder)
+    own = spec.stages[stage]
+    if own.initial_weights is not None:
+        load_initial(context, module, own.initial_weights)
+    loss = own.loss or spec.loss
+    assert loss is not None, "the config check asks for a loss, here or at the root"
+    optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=start_lr)
+    seed_torch(unit.seed, "lr search", unit.fold, stage)
+    with _Bar(context, unit, steps * epochs) as bar:
+        try:
+            return search(
+                fabric,
+                wrapped,
+                cast("torch.optim.Optimizer", fabric.setup_optimizers(optimizer)),
+                build.build_pipeline(spec, inputs, loss, fabric.device),
+                _batches(loader, epochs),
+                steps * epochs,
+                start_lr,
+                end_lr,
+                Clipping(spec.clipnorm, spec.clipvalue),
+                bar.show,
+            )
+        finally:
+            loader.close()
+
+
+def _batches(loader: BatchLoader, epochs: int) -> Iterator[Batch]:
+    return itertools.chain.from_iterable(map(loader.epoch, range(epochs)))
+
+
+class _Bar:
+    """A bar with rate and loss on a terminal; nothing elsewhere."""
+
+    def __init__(self, context: FitContext, unit: Unit, count: int):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=context.console,
+            transient=True,
+            expand=True,
+            disable=not context.console.is_terminal,
+        )
+        self.task = self.bar.add_task(f"search of a learning rate, fold {unit.fold}", total=count, state="")
+
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, lr: float, loss: float) -> None:
+        """One batch more."""
+        self.bar.update(self.task, advance=1, state=f"lr {lr:.1e}  loss {loss:.4f}")
