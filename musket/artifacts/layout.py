@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# Longest name given to a file, in bytes; file systems take 255 or less.
+_LONGEST = 120
+
+
+def file_name(text: str) -> str:
+    """Any text as a file name: what systems refuse becomes ``_``, too much of it is cut, and a digest tells both."""
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*%]', "_", text).lstrip(".")
+    if name == text and len(name.encode()) <= _LONGEST:
+        return name
+    kept = name.encode()[:_LONGEST].decode(errors="ignore")
+    return f"{kept}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,15 @@ class Layout:
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions"
+
+    def stored_predictions(self, name: str, stages: Sequence[int], folds: Sequence[int]) -> Path:
+        """Folder of the stored predictions of a part or dataset: ``validation[0]1.npy``, ``holdout[0][0, 1, 2].npy``."""
+        members = str(folds[0]) if len(folds) == 1 else str(list(folds))
+        return self.predictions / f"{file_name(name + str(list(stages)) + members)}.npy"
+
+    def prediction_table(self, part: str, fold: int, stage: int, kind: str) -> Path:
+        """Truth (``gt``) or predictions (``pt``) of a part (``validation``, ``holdout``) as CSV."""
+        return self.predictions / f"{part}{fold}.{stage}-{kind}.csv"
 
     @property
     def summary(self) -> Path:

@@ -46,14 +46,21 @@ def build_metric(name: str, *, evaluation: bool = False, activation: str | None 
 
 
 class MetricSet:
-    """Several metrics, by name, that look at the same batches and share their counts; see :func:`build_metric`."""
+    """Several metrics that look at the same batches and share their counts: by name (see :func:`build_metric`), and
+    others handed in as they are (``also``)."""
 
     def __init__(
-        self, names: Iterable[str], *, evaluation: bool = False, activation: str | Sequence[str] | None = None
+        self,
+        names: Iterable[str],
+        *,
+        evaluation: bool = False,
+        activation: str | Sequence[str] | None = None,
+        also: Iterable[Metric] = (),
     ):
         if activation is not None and not isinstance(activation, str):  # one per output; metrics look at all of them
             activation = activation[0] if len(set(activation)) == 1 else None
-        self.metrics = [build_metric(name, evaluation=evaluation, activation=activation) for name in names]
+        built = (build_metric(name, evaluation=evaluation, activation=activation) for name in names)
+        self.metrics: list[Metric] = [*built, *also]
 
     def update(self, truth: Tensor, prediction: Tensor) -> None:
         """Take a batch in; see :class:`~musket.metrics.tally.Tally` for the shapes."""
@@ -63,7 +70,7 @@ class MetricSet:
 
     def compute(self) -> dict[str, float]:
         """Every figure by name; nan where nothing was shown."""
-        return {metric.name: metric.compute() for metric in self.metrics}
+        return {name: value for metric in self.metrics for name, value in metric.figures().items()}
 
     def reset(self) -> None:
         """Forget everything shown."""

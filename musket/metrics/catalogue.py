@@ -8,6 +8,7 @@ Facts of a metric, all optional:
     reduction: "mean" or "sum", what a loss does over the batch.
     same_shape: the function wants truth and prediction of one shape.
     adopted: the entry is a loss.
+    figure, empty, best_threshold: (final metrics) options of PerItem.
 
 Every loss is a metric too. This room does not know the losses: whoever opens an experiment calls :func:`adopt`.
 """
@@ -20,6 +21,8 @@ from typing import Literal
 from musket.core.registry import Registry
 
 METRICS = Registry("metric")
+FINAL_METRICS = Registry("final metric", "final_metrics")
+"""Figures of finished predictions, for the key ``final_metrics``."""
 
 Mode = Literal["min", "max"]
 
@@ -60,7 +63,8 @@ def direction(name: str) -> Mode | None:
     _, bare, _ = _parts(name)
     if bare == "loss":
         return "min"
-    return METRICS.get(bare).facts.get("mode") if bare in METRICS else None
+    registry = METRICS if bare in METRICS else FINAL_METRICS
+    return registry.get(bare).facts.get("mode") if bare in registry else None
 
 
 def find_column(name: str, columns: Iterable[str]) -> str | None:
@@ -147,6 +151,26 @@ def _fill() -> None:
         mode="max",
     )
     add("f1_loss", f"{counts}:F1Loss", "1 - macro_f1 from soft counts.", mode="min")
+
+    figures = {
+        "dice": "Dice of each item",
+        "iou": "IoU of each item",
+        "map10": "Share of the IoUs 0.5, 0.55 ... 0.95 each item passes",
+    }
+    empties = {"zero": "counts 0", "one": "counts 1", "skip": "is left out"}
+    for figure, words in figures.items():
+        for best_threshold in (False, True):
+            where = "at the best of the thresholds 0.00 ... 0.99" if best_threshold else "at 0.5"
+            for empty, rule in empties.items():
+                FINAL_METRICS.add(
+                    f"{figure}{'_with_custom_treshold' if best_threshold else ''}_true_negative_is_{empty}",
+                    "musket.metrics.final:PerItem",
+                    f"{words} {where}, mean over items; an empty pair {rule}.",
+                    mode="max",
+                    figure=figure,
+                    empty=empty,
+                    best_threshold=best_threshold,
+                )
 
 
 _fill()

@@ -64,6 +64,10 @@ class Metric(ABC):
             return math.nan
         return float(self.score(self._sums.cpu().double(), self._count))
 
+    def figures(self) -> dict[str, float]:
+        """Everything it has to say, by name: :meth:`compute`, and further figures if it has any."""
+        return {self.name: self.compute()}
+
     def reset(self) -> None:
         """Forget everything shown."""
         self._sums: Tensor | None = None
