@@ -1,11 +1,17 @@
-"""Which units of work an experiment has. Pure: printable, and the same every time it is asked."""
+"""Which units of work an experiment has, and which samples each stage sees. The same every time it is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from musket.core.errors import TrainingError
 from musket.core.types import Unit
+from musket.data.sampling import PartSampler, part_order
+
+if TYPE_CHECKING:
+    from musket.config.schema import SegmentationSpec
+    from musket.experiment.data import PreparedData
 
 
 def units(
@@ -28,3 +34,31 @@ def units(
     if not 0 <= first_stage < stage_count:
         raise TrainingError(f"there is no stage {first_stage}; this experiment has stages 0 to {stage_count - 1}")
     return [Unit(fold, tuple(range(first_stage, stage_count)), seed) for fold in chosen]
+
+
+def training_samples(
+    spec: SegmentationSpec, data: PreparedData, fold: int, number: int, subsample: float = 1.0
+) -> tuple[PartSampler, int]:
+    """The training samples of a stage after ``negatives``, and the full batches of its epochs after ``subsample``.
+
+    Raises:
+        TrainingError: they do not fill a batch.
+        DataError: ``negatives`` asks for positive samples and there are none, or the dataset cannot tell.
+    """
+    part = data.folds[fold].train
+    sampler = PartSampler(part, spec.stages[number].negatives, data.is_positive)
+    kept = max(1, round(len(sampler) * subsample)) if len(sampler) else 0
+    if kept < spec.batch:
+        why = f" in stage {number} after negatives and subsample" if kept < len(part) else ""
+        raise TrainingError(
+            f"0 iterations: fold {fold} has {kept} training samples{why}, fewer than one batch of {spec.batch}. "
+            "Lower batch, folds_count or testSplit, or add images"
+        )
+    return sampler, min(kept // spec.batch, spec.maxEpochSize or kept)
+
+
+def validation_samples(spec: SegmentationSpec, data: PreparedData, fold: int, number: int) -> list[int]:
+    """The validation samples of a stage after ``validation_negatives``, in order. Raises DataError as above."""
+    stage = spec.stages[number]
+    negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
+    return part_order(data.folds[fold].validation, negatives, data.is_positive)

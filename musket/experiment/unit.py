@@ -11,14 +11,14 @@ import torch
 
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError, TrainingError
+from musket.core.errors import ArtifactError
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
-from musket.data.sampling import PartSampler, part_order
 from musket.experiment import build
 from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
+from musket.experiment.plan import training_samples, validation_samples
 from musket.metrics.build import MetricSet
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
@@ -154,7 +154,8 @@ def check_unit(context: FitContext, unit: Unit) -> None:
         DataError: the samples a stage asks for cannot be told (``negatives`` without ``isPositive``).
     """
     for number in unit.stages:
-        _training_part(context, unit, number)
+        training_samples(context.spec, context.data, unit.fold, number, context.options.subsample)
+        validation_samples(context.spec, context.data, unit.fold, number)
         name = context.spec.stages[number].initial_weights
         if name is not None and not (path := _initial_path(context.layout, name)).exists():
             raise ArtifactError(f"stages[{number}].initial_weights: no such file", path)
@@ -269,26 +270,11 @@ def _initial_path(layout: Layout, name: str) -> Path:
     return layout.folder / name  # an absolute name stays as it is
 
 
-def _training_part(context: FitContext, unit: Unit, number: int) -> tuple[PartSampler, int]:
-    """The training samples of a stage, and its steps per epoch."""
-    spec, stage = context.spec, context.spec.stages[number]
-    part = context.data.folds[unit.fold].train
-    sampler = PartSampler(part, stage.negatives, context.data.is_positive)
-    kept = max(1, round(len(sampler) * context.options.subsample)) if len(sampler) else 0
-    if kept < spec.batch:
-        why = f" in stage {number} after negatives and subsample" if kept < len(part) else ""
-        raise TrainingError(
-            f"0 iterations: fold {unit.fold} has {kept} training samples{why}, fewer than one batch of {spec.batch}. "
-            "Lower batch, folds_count or testSplit, or add images"
-        )
-    return sampler, min(kept // spec.batch, spec.maxEpochSize or kept)
-
-
 def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -> tuple[BatchLoader, int]:
     """Augmented batches of a stage, and how many there are in an epoch."""
     spec, data = context.spec, context.data
     seed = derive_seed(unit.seed, unit.fold, number)
-    sampler, steps = _training_part(context, unit, number)
+    sampler, steps = training_samples(spec, data, unit.fold, number, context.options.subsample)
 
     def order(epoch: int) -> Sequence[int]:
         return sampler.order(epoch, seed)[: steps * spec.batch]
@@ -311,8 +297,7 @@ def _loaders(
 ) -> tuple[BatchLoader, BatchLoader, Run]:
     spec, data, stage = context.spec, context.data, context.spec.stages[number]
     train, steps = training_loader(context, unit, number, stage.epochs)
-    negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
-    validation_order = part_order(data.folds[unit.fold].validation, negatives, data.is_positive)
+    validation_order = validation_samples(spec, data, unit.fold, number)
     chain, seed = build.chain_for(spec, ()), derive_seed(unit.seed, unit.fold, number)
     validation = BatchLoader(
         build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), seed, False),
