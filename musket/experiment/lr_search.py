@@ -50,6 +50,7 @@ def search_rate(
             path,
         )
     loader, steps = training_loader(context, unit, stage, epochs)
+    count = steps * epochs
     module, wrapped, inputs = start_network(context, unit, stage)
     for past in spec.stages[: stage + 1]:
         set_frozen(module, past.freeze_encoder, past.unfreeze_encoder)
@@ -60,7 +61,7 @@ def search_rate(
     assert loss is not None, "the config check asks for a loss, here or at the root"
     optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=start_lr)
     seed_torch(unit.seed, "lr search", unit.fold, stage)
-    with _Bar(context, unit, steps * epochs) as bar:
+    with _Bar(context, unit, count) as bar:
         try:
             return search(
                 fabric,
@@ -68,7 +69,7 @@ def search_rate(
                 cast("torch.optim.Optimizer", fabric.setup_optimizers(optimizer)),
                 build.build_pipeline(spec, inputs, loss, fabric.device),
                 _batches(loader, epochs),
-                steps * epochs,
+                count,
                 start_lr,
                 end_lr,
                 Clipping(spec.clipnorm, spec.clipvalue),

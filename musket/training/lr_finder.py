@@ -134,7 +134,7 @@ class LRFinder:
         self.draw_loss(left, first, last)
         smooth = smoothed(self.losses)
         shown = slice(first, len(self.lrs) - last)
-        left.plot(self.lrs[shown], smooth[shown], color="tab:red", label="smoothed")
+        left.plot(self.lrs[shown], smooth[shown], color="tab:red", label="trend")
         sma = max(1, len(self.lrs) // 20)
         self.draw_loss_change(right, sma, max(first, sma), last, y_lim=None)
         right.axhline(0, color="grey", linewidth=0.8)
@@ -166,21 +166,23 @@ def loss_changes(losses: Sequence[float], sma: int = 1) -> list[float]:
 
 
 def smoothed(losses: Sequence[float]) -> np.ndarray:
-    """Mean of each loss and its neighbours, nearer ones counting more (triangular weights), without a lag.
+    """The trend of the losses: a running median, which single bad batches do not move, and of it a running mean.
 
-    The neighbours are those within a tenth of all batches, so the curve means the same for short and long searches.
+    Both reach a tenth of all batches to either side (the mean with triangular weights), so the curve means the same for
+    short and long searches, and lags behind in neither.
     """
     reach = max(1, round(len(losses) / 10))
+    bounds = [(max(0, i - reach), i + reach + 1) for i in range(len(losses))]
+    medians = np.array([np.median(losses[first:last]) for first, last in bounds])
     weights = np.bartlett(2 * reach + 3)[1:-1]
-    sums = np.convolve(np.asarray(losses, dtype=float), weights)
     present = np.convolve(np.ones(len(losses)), weights)
-    return (sums / present)[reach:-reach]
+    return (np.convolve(medians, weights) / present)[reach:-reach]
 
 
 def suggest(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """The rate at which the smoothed loss falls most steeply over the logarithm of the rate, before its minimum.
 
-    This is fastai's rule ``steep`` (``Learner.lr_find``), on a mean without lag (:func:`smoothed`). Its usual rule,
+    This is fastai's rule ``steep`` (``Learner.lr_find``), on a trend without lag (:func:`smoothed`). Its usual rule,
     ``valley``, takes the middle of the longest descent, which moves with the rate a search begins at.
 
     Args:
@@ -244,7 +246,7 @@ def search(
         for group in optimizer.param_groups:
             group["lr"] = lr
         result = pipeline.step(model, batch)
-        loss = float(result.loss)
+        loss = float(result.loss.detach())
         if not math.isfinite(loss):
             if not found.losses:
                 raise TrainingError(
