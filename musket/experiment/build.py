@@ -167,13 +167,16 @@ def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Mod
 def normalization(
     spec: SegmentationSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None
 ) -> Normalization:
-    """Mean and deviation of the inputs: those stored with the weights, else the encoder's own."""
+    """Mean and deviation of the inputs: those stored with the weights, else the config's, else the encoder's own."""
     from musket.pipelines.segmentation import Normalization
 
     channels = spec.shape[2]
-    stored = stored or {}
-    mean = stored.get("mean") or getattr(model, "mean", None) or (0.0,) * channels
-    std = stored.get("std") or getattr(model, "std", None) or (1.0,) * channels
+    if stored and stored.get("mean"):
+        return Normalization(tuple(stored["mean"]), tuple(stored["std"]))
+    if spec.normalize is not None:
+        return Normalization(*spec.normalize.of(channels))
+    mean = getattr(model, "mean", None) or (0.0,) * channels
+    std = getattr(model, "std", None) or (1.0,) * channels
     return Normalization(tuple(mean), tuple(std))
 
 
