@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from musket.config.tree import Loc, closest, describe
 from musket.config.values import Number, Positive, Text, fault, number, whole
@@ -255,14 +255,3 @@ def _told(detail: ErrorDetails) -> Problem:
 
 def _bound(detail: ErrorDetails) -> str:
     return detail["msg"].removeprefix("Input should ").replace("be ", "must be ", 1)
-
-
-def read_files(form: Any) -> Files:
-    """An entry that has no :func:`problems`.
-
-    Raises:
-        PydanticCustomError: it has one; says the first.
-    """
-    for loc, message, _ in problems(form):
-        raise PydanticCustomError("musket", "{message}", {"message": message, "at": loc})
-    return Files.model_validate(form)

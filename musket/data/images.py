@@ -58,6 +58,37 @@ def read_image(path: FilePath) -> np.ndarray:
     return image
 
 
+def read_rgba(path: FilePath) -> np.ndarray:
+    """A picture as four channels, for channels and colours that are picked by number.
+
+    Returns:
+        H x W x 4 of the file's depth: red, green, blue and alpha, which is the maximum of the type where there is no
+        transparency; grey pictures give four equal channels. Files of other bands: H x W x bands, as stored.
+
+    Raises:
+        DataError: as for :func:`read_image`.
+    """
+    from PIL import Image
+
+    image = read_image(path)
+    if image.shape[2] != 3:
+        return image
+    try:
+        with warnings.catch_warnings(), Image.open(path) as header:
+            warnings.simplefilter("ignore")
+            mode, transparent = header.mode, "transparency" in header.info
+    except (OSError, ValueError):  # a TIFF that only other readers know
+        mode, transparent = "RGB", False
+    if mode in ("1", "L") or mode.startswith("I"):
+        return np.repeat(image[..., :1], 4, axis=2)
+    peak = int(np.iinfo(image.dtype).max)
+    alpha = np.full((*image.shape[:2], 1), peak, image.dtype)
+    if transparent or mode in ("RGBA", "LA", "PA"):
+        eight_bits = np.array(_slow(_load(path), path).convert("RGBA"))[..., 3:]
+        alpha = eight_bits.astype(image.dtype) * (peak // 255)
+    return np.concatenate([image, alpha], axis=2)
+
+
 def read_mask(path: FilePath) -> np.ndarray:
     """A binary mask, H x W x 1, bool: channels (without alpha) are summed; above half of the maximum is object.
 

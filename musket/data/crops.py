@@ -1,0 +1,132 @@
+"""Images cut into cells, each a sample of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from musket.core.cells import Window, cells, spans
+from musket.core.errors import DataError
+from musket.core.types import PredictionItem
+from musket.data.derived import DerivedDataSet, like
+from musket.data.draws import current_epoch
+from musket.data.identity import own_ids
+from musket.data.views import read_item, target_of, teller
+
+
+class CropAndSplit(DerivedDataSet):
+    """Every image cut into n x n cells of floor(H / n) x floor(W / n) pixels, row by row; remainders are dropped.
+
+    The cell of image i in row r and column c is item ``i * n * n + r * n + c``; its id is ``ID#rRcC``. Items have the
+    attributes ``imageId``, ``row`` and ``col``. All cells of an image belong to one group, so they are never parted
+    between folds. The last image read is kept, so that its cells decode it once.
+
+    Args:
+        orig: dataset of images with masks (or without).
+        n: cells along each side.
+        overlap: share of a cell's side that neighbours share, 0 to 0.9; it adds cells (see :mod:`musket.core.cells`),
+            and n becomes :attr:`side` in the formula above.
+
+    Attributes:
+        side: cells along each side; n without overlap.
+    """
+
+    def __init__(self, orig: Any, n: int, overlap: float = 0.0):
+        super().__init__(orig)
+        self.n, self.overlap = n, overlap
+        self.side = len(spans(n, n, overlap))
+        if hasattr(orig, "folds"):
+            self.folds = [tuple(self.cells_of(part) for part in fold) for fold in orig.folds]
+        if hasattr(orig, "holdoutArr"):
+            self.holdoutArr = self.cells_of(orig.holdoutArr)
+        self._last = _Last()
+
+    def cells_of(self, images: Iterable[int]) -> list[int]:
+        """Positions of all cells of some images, image by image."""
+        count = self.side**2
+        return [int(image) * count + cell for image in images for cell in range(count)]
+
+    def place(self, index: int) -> tuple[int, int, int]:
+        """Position of the image, row and column of a cell."""
+        image, cell = divmod(range(len(self))[index], self.side**2)
+        return image, *divmod(cell, self.side)
+
+    def child_index(self, index: int) -> int:
+        return self.place(index)[0]
+
+    def __len__(self) -> int:
+        return len(self.child) * self.side**2
+
+    def item(self, index: int, is_train: bool) -> PredictionItem:
+        image, row, column = self.place(index)
+        epoch = current_epoch() if is_train else None  # train items may be drawn anew every epoch
+        whole = self._last.get((image, is_train, epoch), lambda: read_item(self.child, image, is_train))
+        window = self._window(whole.x, row, column, str(whole.id))
+        target = None if whole.y is None else whole.y[window.slices]
+        cell = like(whole, whole.x[window.slices], target, f"{whole.id}#r{row}c{column}")
+        cell.imageId, cell.row, cell.col = whole.id, row, column
+        return cell
+
+    def sample_ids(self) -> list[str]:
+        places = [f"#r{row}c{column}" for row in range(self.side) for column in range(self.side)]
+        return [name + place for name in own_ids(self.child) for place in places]
+
+    def isPositive(self, index: int) -> bool:
+        """Whether the cell shows an object."""
+        return bool(np.any(self.get_target(index)))
+
+    def get_target(self, index: int) -> Any:
+        image, row, column = self.place(index)
+        target = self._last.get((image, "target"), lambda: target_of(self.child, image))
+        return None if target is None else target[self._window(target, row, column, f"item {image}").slices]
+
+    def get_group(self, index: int) -> Any:
+        """Group of the image where the dataset has groups, else the image itself."""
+        tell = teller(self.child, "get_group")
+        image = self.child_index(index)
+        return image if tell is None else tell(image)
+
+    def _window(self, array: np.ndarray, row: int, column: int, name: str) -> Window:
+        height, width = (side - side % self.n for side in array.shape[:2])
+        if not height or not width:
+            raise DataError(
+                f"{array.shape[1]} x {array.shape[0]} pixels cannot be cut into {self.n} x {self.n} cells; leave the "
+                "image out, or lower the number",
+                sample=name,
+            )
+        return cells(height, width, self.n, self.overlap)[row * self.side + column]
+
+
+class _Last:
+    """The last value by key. Threads share it without waiting for each other: what two miss at once is made twice."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Any, Any] = (None, None)
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        held, value = self._held
+        if held != key:
+            value = make()
+            self._held = (key, value)
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is held stays behind when a worker process gets a copy."""
+        return {"_held": (None, None)}
+
+
+def cells_of(dataset: Any, positions: Iterable[int], n: int, overlap: float = 0.0) -> tuple[CropAndSplit, list[int]]:
+    """A dataset of cells, and the positions in it of all cells of some images.
+
+    Splitting images first and asking for the cells of a part keeps the cells of an image together.
+
+    Args:
+        dataset: of whole images.
+        positions: images of a part, in order.
+        n: cells along each side.
+        overlap: see :class:`CropAndSplit`.
+    """
+    split = CropAndSplit(dataset, n, overlap)
+    return split, split.cells_of(positions)

@@ -1,0 +1,94 @@
+"""Base of datasets that show another dataset in another way, and the training view of a dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from musket.core.errors import DataError
+from musket.core.types import PredictionItem
+from musket.data.identity import own_ids
+from musket.data.views import DataSet, SubDataSet, encoder_of, is_positive, read_item, target_of
+
+
+class DerivedDataSet(DataSet):
+    """The items of another dataset, in its order, unchanged; subclasses change them in :meth:`_changed`.
+
+    Ids, folds, holdout, positivity, targets and table rows are the child's.
+
+    Attributes:
+        child: the dataset this one shows; also ``parent``.
+    """
+
+    def __init__(self, child: Any):
+        self.child = self.parent = child
+        self.name = getattr(child, "name", "")
+        for member in ("folds", "holdoutArr"):
+            if hasattr(child, member):
+                setattr(self, member, getattr(child, member))
+
+    def child_index(self, index: int) -> int:
+        """Position in the child of the item at a position here."""
+        return range(len(self))[index]
+
+    def _changed(self, item: PredictionItem, index: int, is_train: bool) -> PredictionItem:
+        """The item of the child as it is shown here. It must not be changed in place: others may hold it."""
+        return item
+
+    def __len__(self) -> int:
+        return len(self.child)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return SubDataSet(self, range(len(self))[index])
+        return self.item(index, False)
+
+    def item(self, index: int, is_train: bool) -> PredictionItem:
+        index = range(len(self))[index]
+        return self._changed(read_item(self.child, self.child_index(index), is_train), index, is_train)
+
+    def get_train_item(self, index: int) -> PredictionItem:
+        return self.item(index, True)
+
+    def sample_ids(self) -> list[str]:
+        return own_ids(self.child)
+
+    def isPositive(self, index: int) -> bool:
+        return is_positive(self.child, self.child_index(index))
+
+    def get_target(self, index: int) -> Any:
+        return target_of(self.child, self.child_index(index))
+
+    def _encode_item(self, item: PredictionItem, encode_y: bool = False, treshold: float = 0.5) -> Any:
+        return encoder_of(self.child, item)(item, encode_y, treshold)
+
+
+class TrainingView(DerivedDataSet):
+    """A dataset that is read from another one in training.
+
+    Args:
+        child: read for validation and prediction; ids and everything else are its own.
+        training: read for training: the same samples in the same order.
+
+    Raises:
+        DataError: they differ in length.
+    """
+
+    def __init__(self, child: Any, training: Any):
+        super().__init__(child)
+        self.training = training
+        if len(training) != len(child):
+            raise DataError(
+                f"the training view has {len(training)} items, the dataset {len(child)}; both must have the same "
+                "samples in the same order (more of them go to extra_train_data)"
+            )
+
+    def item(self, index: int, is_train: bool) -> PredictionItem:
+        index = range(len(self))[index]
+        return read_item(self.training if is_train else self.child, index, is_train)
+
+
+def like(item: PredictionItem, x: Any, y: Any, name: Any = None) -> Any:
+    """An item with other arrays that knows what the first one knows of itself (id, its dataset)."""
+    changed: Any = PredictionItem(item.id if name is None else name, x, y)
+    changed.__dict__ = {**item.__dict__, **changed.__dict__}
+    return changed
