@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from musket.core.errors import ConfigWarning, MusketError
 from musket.core.registry import nearest
@@ -17,6 +18,7 @@ from musket.core.version import VERSION
 COMMANDS = {
     "check": "check a config completely, without training",
     "fit": "train experiments of a project",
+    "lr-find": "search for a learning rate to train with",
     "ls": "list everything that can be named in a config",
     "schema": "print the JSON Schema of configs, for editors",
     "version": "print versions",
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     try:
         with _warnings_in_short():
-            return int(importlib.import_module(f"musket.cli.{chosen}").run(parsed))
+            return int(_module(chosen).run(parsed))
     except MusketError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -61,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone, as `head` does; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _module(command: str) -> Any:
+    """The module of a command, imported only when it is asked for."""
+    return importlib.import_module(f"musket.cli.{command.replace('-', '_')}")
 
 
 def _told_apart(arguments: list[str]) -> list[str]:
@@ -83,7 +90,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         child = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")
         if name == chosen:
-            importlib.import_module(f"musket.cli.{name}").configure(child)
+            _module(name).configure(child)
     return parser
 
 

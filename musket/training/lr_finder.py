@@ -123,18 +123,16 @@ class LRFinder:
         """
         from matplotlib.figure import Figure
 
-        path = Path(path)
+        kind = check_picture(path)
         figure = Figure(figsize=(11, 4), layout="constrained")
-        kind = path.suffix.lstrip(".").lower() or "png"
-        if kind not in (known := figure.canvas.get_supported_filetypes()):
-            raise TrainingError(f"{path}: no such format of pictures; there are {', '.join(sorted(known))}")
         left, right = figure.subplots(1, 2)
         first = min(10, len(self.lrs) // 10)
         last = 1 if self.stopped else 0
         self.draw_loss(left, first, last)
         smooth = smoothed(self.losses)
         shown = slice(first, len(self.lrs) - last)
-        left.plot(self.lrs[shown], smooth[shown], color="tab:red", label="trend")
+        left.lines[0].set_alpha(0.5)
+        left.plot(self.lrs[shown], smooth[shown], color="tab:red", linewidth=2, label="trend")
         sma = max(1, len(self.lrs) // 20)
         self.draw_loss_change(right, sma, max(first, sma), last, y_lim=None)
         right.axhline(0, color="grey", linewidth=0.8)
@@ -144,6 +142,17 @@ class LRFinder:
             axes.grid(alpha=0.3)
         left.legend()
         write_atomic(path, lambda beside: figure.savefig(beside, format=kind, dpi=120))
+
+
+def check_picture(path: str | Path) -> str:
+    """The format a picture's name asks for, PNG without an ending. Raises TrainingError when there is none of it."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kind = Path(path).suffix.lstrip(".").lower() or "png"
+    known = FigureCanvasBase.get_supported_filetypes()
+    if kind not in known:
+        raise TrainingError(f"{path}: no such format of pictures; there are {', '.join(sorted(known))}")
+    return kind
 
 
 def _draw(axes: Axes, lrs: Sequence[float], values: Sequence[float], label: str) -> None:
