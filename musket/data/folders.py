@@ -18,7 +18,7 @@ from musket.core.rle import rle_encode
 from musket.core.types import PredictionItem
 from musket.data.images import IMAGE_EXTENSIONS, read_image, read_mask
 from musket.data.names import Names
-from musket.data.views import IndexedDataSet
+from musket.data.views import FileDataSet
 
 FilePath = str | Path
 
@@ -65,7 +65,7 @@ class ConstrainedDirectory:
         return sorted(set(self.filters))
 
 
-class DirectoryDataSet(IndexedDataSet):
+class DirectoryDataSet(FileDataSet):
     """Every file of a folder as an unlabelled image; ids are file names.
 
     Args:
@@ -90,10 +90,10 @@ class DirectoryDataSet(IndexedDataSet):
         return None
 
     def _read(self, index: int) -> PredictionItem:
-        return PredictionItem(self.ids[index], read_image(Path(self.path, self.ids[index])), None)
+        return PredictionItem(self.ids[index], self.decode(read_image, Path(self.path, self.ids[index])), None)
 
 
-class SimplePNGMaskDataSet(IndexedDataSet):
+class SimplePNGMaskDataSet(FileDataSet):
     """Images in one folder, masks of the same name in another; all items count as positive.
 
     An id is the file name up to its first dot (up to the last one where the first would give two files one id). Letter
@@ -149,10 +149,10 @@ class SimplePNGMaskDataSet(IndexedDataSet):
 
     def get_target(self, index: int) -> np.ndarray:
         """Mask H x W x 1, bool; the image is not read unless masks are generated."""
-        return self[index].y if self.mask is None else read_mask(Path(self.mask, self._masks[index]))
+        return self[index].y if self.mask is None else self.decode(read_mask, Path(self.mask, self._masks[index]))
 
     def _read(self, index: int) -> PredictionItem:
-        image = read_image(Path(self.path, self._images[index]))
+        image = self.decode(read_image, Path(self.path, self._images[index]))
         if self.mask is None:
             return PredictionItem(self.ids[index], image, np.zeros((*image.shape[:2], 1), dtype=bool))
         mask = self.get_target(index)

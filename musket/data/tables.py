@@ -23,7 +23,7 @@ from musket.core.types import PredictionItem
 from musket.data.folders import list_files
 from musket.data.images import IMAGE_EXTENSIONS, read_image
 from musket.data.names import Names
-from musket.data.views import IndexedDataSet
+from musket.data.views import FileDataSet
 
 FilePath = str | Path
 
@@ -98,7 +98,7 @@ class ImageFolders:
         return found
 
 
-class _MaskTable(IndexedDataSet):
+class _MaskTable(FileDataSet):
     """Images and the runs of their classes. Ids are the sorted different values of the image column."""
 
     def __init__(
@@ -179,7 +179,7 @@ class _MaskTable(IndexedDataSet):
         return self.isPositive(index)
 
     def _read(self, index: int) -> PredictionItem:
-        image = read_image(Path(self.imagePath[self._folder[index]], self._files[index]))
+        image = self.decode(read_image, Path(self.imagePath[self._folder[index]], self._files[index]))
         mask = None if self.rleColumn is None else self._mask(index, (image.shape[0], image.shape[1]))
         return PredictionItem(self.ids[index], image, mask)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -16,6 +17,8 @@ from musket.data.identity import own_ids, read_ids, sample_ids
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from musket.data.cache import DecodeCache
 
 
 class DataSet:
@@ -139,6 +142,17 @@ class IndexedDataSet(DataSet, ABC):
         return [self.get_id(index) for index in range(len(self))]
 
 
+class FileDataSet(IndexedDataSet):
+    """Datasets that read every image and mask from a file of its own, by :meth:`decode`."""
+
+    cache: DecodeCache | None = None
+    """Where decoded files are kept; see :func:`musket.data.cache.attach_cache`."""
+
+    def decode(self, read: Callable[[Any], np.ndarray], path: str | Path) -> np.ndarray:
+        """``read(path)``, from the cache if there is one. ``read`` is a function of a module; its errors pass."""
+        return read(path) if self.cache is None else self.cache.read(read, path)
+
+
 class SubDataSet(DataSet):
     """A selection of the items of a dataset, in any order; reading goes through to the dataset.
 
@@ -195,7 +209,7 @@ class SubDataSet(DataSet):
         return int(self.indexes[range(len(self))[index]])
 
     def _encode_item(self, item: PredictionItem, encode_y: bool = False, treshold: float = 0.5) -> Any:
-        return _encoder(self.ds, item)(item, encode_y, treshold)
+        return encoder_of(self.ds, item)(item, encode_y, treshold)
 
 
 class CompositeDataSet(DataSet):
@@ -237,7 +251,8 @@ class CompositeDataSet(DataSet):
     def item(self, index: int, is_train: bool) -> PredictionItem:
         part, inner = self._there(index)
         item: Any = read_item(part, inner, is_train)
-        item.originalDataSet = part
+        if getattr(item, "originalDataSet", None) is None:  # of nested composites the innermost has said it
+            item.originalDataSet = part
         return item
 
     def get_train_item(self, index: int) -> PredictionItem:
@@ -258,7 +273,7 @@ class CompositeDataSet(DataSet):
         return self.components[which], index - int(self.shifts[which])
 
     def _encode_item(self, item: PredictionItem, encode_y: bool = False, treshold: float = 0.5) -> Any:
-        return _encoder(getattr(item, "originalDataSet", None), item)(item, encode_y, treshold)
+        return encoder_of(getattr(item, "originalDataSet", None), item)(item, encode_y, treshold)
 
 
 def read_item(dataset: Any, index: int, is_train: bool) -> PredictionItem:
@@ -284,6 +299,9 @@ def teller(dataset: Any, member: str) -> Callable[[int], Any] | None:
         return None if inner is None else lambda index: inner(dataset._there(index))
     if isinstance(dataset, CompositeDataSet) and all(teller(part, member) for part in dataset.components):
         return lambda index: _tell_part(dataset, member, index)
+    if hasattr(dataset, "child_index"):  # derived datasets
+        inner = teller(dataset.child, member)
+        return None if inner is None else lambda index: inner(dataset.child_index(index))
     return None
 
 
@@ -307,7 +325,12 @@ def is_positive(dataset: Any, index: int) -> bool:
     return bool(dataset.isPositive(index))
 
 
-def _encoder(dataset: Any, item: PredictionItem) -> Any:
+def encoder_of(dataset: Any, item: PredictionItem) -> Any:
+    """The method that writes an item as table rows.
+
+    Raises:
+        DataError: the dataset has none.
+    """
     if not hasattr(dataset, "encode"):
         raise DataError("the dataset of this item does not know how to write it as table rows", sample=str(item.id))
     return dataset.encode
