@@ -79,14 +79,16 @@ def _experiment(arguments: argparse.Namespace) -> tuple[Project | None, Path]:
     if arguments.config is not None and arguments.name is not None:
         raise MusketError(f"found both {arguments.config!r} and --name {arguments.name!r}; name one experiment")
     given = arguments.config or arguments.name
-    if arguments.project is not None or arguments.name is not None:
-        project = open_project(arguments.project or project_root(Path.cwd() / CONFIG) or Path.cwd())
-        if given is None:
-            known = project.experiment_names()
-            if len(known) != 1:
-                raise MusketError(f"name one experiment of {project.root} with --name; there are: {', '.join(known)}")
-            given = known[0]
-        return project, project.config(given)
-    if given is None and not Path(CONFIG).is_file():
-        raise MusketError(f"there is no {CONFIG} here; name a config, a folder, or an experiment with --name")
-    return find_project(given or ".")
+    here = Path(CONFIG).is_file()
+    if arguments.project is None and arguments.name is None and (given is not None or here):
+        return find_project(given or ".")
+    project = open_project(arguments.project or project_root(Path.cwd() / CONFIG) or Path.cwd())
+    return project, project.config(given or _only(project))
+
+
+def _only(project: Project) -> str:
+    names = project.experiment_names()
+    if len(names) != 1:
+        there = f"there are: {', '.join(names)}" if names else f"there are none in {project.experiments}"
+        raise MusketError(f"name a config, a folder, or an experiment of {project.root}; {there}")
+    return names[0]
