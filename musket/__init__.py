@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
     from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
     from musket.data.views import CompositeDataSet, DataSet, SubDataSet
-    from musket.experiment.custom import activation, architecture, callback, custom_objects, loss, metric
+    from musket.experiment.custom import activation, architecture, callback, custom_objects, final_metric, loss, metric
     from musket.experiment.facade import Experiment, parse
     from musket.training.hooks import Hook, Run
 
@@ -24,7 +24,8 @@ _HOMES = {
     **dict.fromkeys(("ConfigError", "ConfigWarning", "MusketError"), "musket.core.errors"),
     "PredictionItem": "musket.core.types",
     **dict.fromkeys(
-        ("activation", "architecture", "callback", "custom_objects", "loss", "metric"), "musket.experiment.custom"
+        ("activation", "architecture", "callback", "custom_objects", "final_metric", "loss", "metric"),
+        "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
@@ -54,6 +55,7 @@ __all__ = [
     "architecture",
     "callback",
     "custom_objects",
+    "final_metric",
     "loss",
     "metric",
     "parse",

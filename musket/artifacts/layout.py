@@ -68,7 +68,7 @@ class Layout:
         return self.folder / "predictions"
 
     def stored_predictions(self, name: str, stages: Sequence[int], folds: Sequence[int]) -> Path:
-        """Folder of the stored predictions of a part or dataset: ``validation[0]1.npy``, ``holdout[0][0, 1, 2].npy``."""
+        """Folder of stored predictions of a part or dataset: ``validation[0]1.npy``, ``holdout[0][0, 1, 2].npy``."""
         members = str(folds[0]) if len(folds) == 1 else str(list(folds))
         return self.predictions / f"{file_name(name + str(list(stages)) + members)}.npy"
 

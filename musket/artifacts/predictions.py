@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from musket.artifacts.files import in_words, write_atomic
-from musket.core.errors import ArtifactError, MusketError
+from musket.core.errors import ArtifactError
 
 INDEX = "index.json"
 FORMAT = 1
@@ -43,16 +43,8 @@ def digest(facts: Mapping[str, Any], weights: Sequence[Path]) -> str:
 
 
 def scale_of(as_integers: bool, scale: int | None) -> int | None:
-    """What a score of 1.0 is stored as (config keys compressPredictionsAsInts, compressScale); None = as float32.
-
-    Raises:
-        MusketError: the scale is no number from 1 to 65535.
-    """
-    if not as_integers:
-        return None
-    if scale is not None and not 1 <= scale <= 65_535:
-        raise MusketError(f"compressScale must be from 1 to 65535; found {scale}")
-    return scale or 255
+    """What a score of 1.0 is stored as (config keys compressPredictionsAsInts, compressScale); None = as float32."""
+    return (scale or 255) if as_integers else None
 
 
 def encode(scores: np.ndarray, scale: int | None) -> np.ndarray:

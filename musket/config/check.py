@@ -20,7 +20,6 @@ from musket.config.schema import (
     DIALECT_ALIASES,
     DIALECTS,
     NOT_YET,
-    Declared,
     ExperimentSpec,
     ImageSpec,
     SegmentationSpec,
@@ -130,9 +129,6 @@ def unavailable(spec: ExperimentSpec) -> list[Problem]:
     if spec.dialect not in AVAILABLE_DIALECTS:
         return [Problem(0, 0, "", f"not available yet: {spec.dialect} experiments")]
     asked = [(key, words) for key, words in NOT_YET.items() if _asked(spec, key)]
-    forms = {"dataset": spec.dataset, "extra_train_data": spec.extra_train_data}
-    forms |= {f"datasets.{name}": form for name, form in spec.datasets.items()}
-    asked += [(key, "datasets described by their files") for key, form in forms.items() if isinstance(form, Declared)]
     problems = []
     for key, words in asked:
         place = spec.place(key)
@@ -337,7 +333,7 @@ def _meaning(
 ) -> tuple[ExperimentSpec, list[Finding], list[Finding]]:
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
     findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
-    findings += meaning.check_data(spec, vocabulary)
+    findings += [*meaning.check_final_metrics(spec, vocabulary), *meaning.check_data(spec, vocabulary)]
     if isinstance(spec, ImageSpec):
         findings += [*meaning.check_freezing(spec), *meaning.check_images(spec, absent)]
     remarks = list(meaning.without_effect(spec))

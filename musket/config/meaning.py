@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic_core import PydanticCustomError
 
+from musket.config import data_keys
 from musket.config.bind import bind, is_ours, options_of, refusal
 from musket.config.schema import ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
 from musket.config.tree import Loc, closest, describe
-from musket.config.values import Call, Part, Portions, read_parts, show_parts
+from musket.config.values import Call, FinalMetric, Part, Portions, read_parts, show_parts
 from musket.core.errors import MusketError
 from musket.core.registry import Entry, Registry
 
@@ -46,6 +47,9 @@ class Vocabulary:
         callbacks: learning-rate schedules among them.
         schedules: torch's schedules by their own names, for callbacks that combine several.
         datasets: functions that make datasets; those of the project included.
+        dataset_augmenters: functions that make dataset augmenters; those of the project included.
+        extra_train: datasets handed over in Python for extra_train_data, by name.
+        final_metrics: functions and classes of the project included.
         parse_loss: text of a loss -> its terms; raises ValueError with a sentence.
         check_loss: (text, activation) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
         check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
@@ -64,6 +68,9 @@ class Vocabulary:
     datasets: Registry
     parse_loss: Callable[[str], Sequence[Term]]
     schedules: Registry = field(default_factory=lambda: Registry("schedule"))
+    dataset_augmenters: Registry = field(default_factory=lambda: Registry("dataset augmenter"))
+    extra_train: Collection[str] = frozenset()
+    final_metrics: Registry = field(default_factory=lambda: Registry("final metric", "final_metrics"))
     check_loss: Callable[[str, str], object] = _no_problem
     check_encoder: Callable[[str, str, Mapping[str, Any]], str | None] = _no_problem
     check_weights: Callable[[str | None, str, str, Mapping[str, Any]], str | None] = _no_problem
@@ -75,7 +82,7 @@ class Vocabulary:
         bare = name.removeprefix("val_")
         if bare == "loss":
             return "min"
-        for registry in (self.metrics, self.losses):
+        for registry in (self.metrics, self.losses, self.final_metrics):
             if bare in registry and (mode := registry.get(bare).facts.get("mode")) in ("min", "max"):
                 return str(mode)
         return None
@@ -239,6 +246,40 @@ def check_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
             yield Finding(("metrics", position), missing_entry(vocabulary.metrics, name))
 
 
+def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
+    """Final metrics exist, and so does the figure the experiment is judged by."""
+    for position, metric in enumerate(spec.final_metrics):
+        if bare_figure(metric.name) not in vocabulary.final_metrics:
+            yield Finding(("final_metrics", position), missing_entry(vocabulary.final_metrics, metric.name))
+    if spec.experiment_result is None:
+        return
+    bare = bare_figure(spec.experiment_result)
+    own = [bare_figure(metric.name) for metric in spec.final_metrics]
+    if bare in vocabulary.metrics or bare in vocabulary.final_metrics or bare == "loss":
+        return
+    if not any(bare.startswith(f"{name}_") for name in own):  # a further figure of that metric
+        known = [*vocabulary.metrics.spellings(), *vocabulary.final_metrics.spellings()]
+        near = closest(bare, known)
+        hint = f"nearest: {', '.join(near)}" if near else "name a metric, with val_ before it or _holdout after it"
+        yield Finding(("experiment_result",), f"no such metric {describe(bare)}; {hint}")
+
+
+def bare_figure(name: str) -> str:
+    """The metric of a figure: ``val_dice`` and ``dice_holdout`` are figures of ``dice``."""
+    return name.removeprefix("val_").removesuffix("_holdout")
+
+
+def canonical_finals(spec: ExperimentSpec, vocabulary: Vocabulary) -> tuple[FinalMetric, ...]:
+    """Final metrics under their own names; what the best epoch is chosen by is computed after every epoch."""
+    finals: dict[str, FinalMetric] = {}
+    for metric in spec.final_metrics:
+        bare = bare_figure(metric.name)
+        name = vocabulary.final_metrics.get(bare).name if bare in vocabulary.final_metrics else bare
+        each_epoch = metric.for_validation or spec.primary_metric == f"val_{name}"
+        finals[name] = FinalMetric(name, each_epoch or (name in finals and finals[name].for_validation))
+    return tuple(finals.values())
+
+
 def plain_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Metrics are computed on both parts anyway: ``val_dice`` in the list means ``dice``."""
     return tuple(dict.fromkeys(name.removeprefix("val_") for name in names))
@@ -266,7 +307,8 @@ def _logged_in(spec: SegmentationSpec, stage: StageSpec, vocabulary: Vocabulary)
 
 
 def _columns(names: Sequence[str], spec: SegmentationSpec) -> list[str]:
-    each_epoch = [f"val_{metric.name}" for metric in spec.final_metrics if metric.for_validation]
+    finals = {bare_figure(metric.name): metric.for_validation for metric in spec.final_metrics}
+    each_epoch = [f"val_{name}" for name, each in finals.items() if each or spec.primary_metric == f"val_{name}"]
     return [*names, *(f"val_{name}" for name in names), *each_epoch]
 
 
@@ -440,8 +482,11 @@ def check_data(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
     """Datasets and functions that are named exist, and take their arguments."""
     for key in ("dataset", "extra_train_data"):
         form = getattr(spec, key)
+        if key == "extra_train_data" and isinstance(form, str) and form in vocabulary.extra_train:
+            continue
         if isinstance(form, str) and form not in spec.datasets:
-            yield Finding((key,), _no_dataset(form, spec, vocabulary))
+            hint = "" if key == "dataset" else "; datasets made in Python: segmentation.extra_train[name], before parse"
+            yield Finding((key,), _no_dataset(form, spec, vocabulary) + hint)
         elif isinstance(form, Call):
             yield from _call(form, (key,), vocabulary)
         elif isinstance(form, Portions):
@@ -455,6 +500,25 @@ def check_data(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
         name = getattr(spec, key)
         if name is not None and name not in vocabulary.datasets:
             yield Finding((key,), f"no such function {describe(name)} in modules/ of the project or in imports")
+    if spec.dataset_augmenter is not None:
+        yield from _augmenter(spec.dataset_augmenter, vocabulary)
+    yield from (Finding(*problem) for problem in data_keys.problems(spec))
+
+
+def _augmenter(form: Mapping[str, Any], vocabulary: Vocabulary) -> Findings:
+    """The factory of a dataset augmenter exists, and takes the keys beside its name."""
+    loc = ("dataset_augmenter",)
+    name = form.get("name")
+    if not isinstance(name, str):
+        yield Finding((*loc, "name"), "missing; name a function of the project, or of segmentation.dataset_augmenters")
+    elif name not in vocabulary.dataset_augmenters:
+        near = closest(name, list(vocabulary.dataset_augmenters.spellings()))
+        hint = f"nearest: {', '.join(near)}" if near else "none like it in the project or in dataset_augmenters"
+        yield Finding((*loc, "name"), f"no such function {describe(name)}; {hint}")
+    else:
+        options = {key: value for key, value in form.items() if key != "name"}
+        _, faults = bind(vocabulary.dataset_augmenters.get(name), (), options)
+        yield from (Finding((*loc, fault.option) if fault.option else loc, fault.message) for fault in faults)
 
 
 def _no_dataset(name: str, spec: ExperimentSpec, vocabulary: Vocabulary) -> str:
@@ -516,6 +580,7 @@ def without_effect(spec: ExperimentSpec) -> Findings:
         yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
     if spec.groupFunc is not None and not spec.stratified:
         yield Finding(("groupFunc",), "no effect without stratified: true", key=True)
+    yield from (Finding(*remark) for remark in data_keys.remarks(spec))
 
 
 def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> SegmentationSpec:
@@ -527,6 +592,7 @@ def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabu
             "architecture": vocabulary.architectures.get(spec.architecture).name,
             "optimizer": vocabulary.optimizers.get(spec.optimizer).name,
             "metrics": plain_metrics(spec.metrics),
+            "final_metrics": canonical_finals(spec, vocabulary),
             "primary_metric": logged_as(spec.primary_metric, columns, vocabulary) or spec.primary_metric,
             "dataset": _canonical_call(spec.dataset, vocabulary),
             "datasets": {name: _canonical_call(form, vocabulary) for name, form in spec.datasets.items()},

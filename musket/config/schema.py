@@ -42,6 +42,7 @@ from musket.config.values import (
     Positive,
     Rate,
     RealShare,
+    Scale,
     Seed,
     Several,
     Shape,
@@ -291,12 +292,18 @@ class SegmentationSpec(ImageSpec):
     """Options of the architecture. Not a key: they stand at the root of the file."""
     compressPredictionsAsInts: Flag = True
     """Store mask predictions as whole numbers of 8 bits instead of floats. Default true."""
-    compressScale: Batch | None = None
+    compressScale: Scale | None = None
     """What a prediction of 1.0 is stored as. Default 255."""
     import_tasks: Names = ()
     """Old per-image tasks: Python files beside the config."""
     run_tasks: tuple[FreeMap, ...] = ()
     """Old per-image tasks: {tasks: [function], dataset, fold, stage, parameters}."""
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of what the network sees: shape, or that of a cell; None with manualResize."""
+        cells = 1 if self.crops is None else self.crops.cells
+        return None if self.manualResize else (self.shape[0] // cells, self.shape[1] // cells)
 
     @property
     def mask_channels(self) -> int:
@@ -391,23 +398,12 @@ DIALECT_ALIASES = {"mmdetection": "InstanceSegmentation", "gradientboosting": "G
 # Keys whose behaviour is not there yet, with what they would do; a path may name an entry (dataset.train). A key at its
 # default is no problem. Delete the line when the feature lands.
 NOT_YET: dict[str, str] = {
-    "final_metrics": "metrics on stored predictions",
-    "experiment_result": "judging by another figure than the primary metric",
     "num_seeds": "several seeds",
     "hyperparameters": "hyperparameter search",
-    "dumpPredictionsToCSV": "tables of predictions",
     "gpus": "several devices per network",
-    "dataset.train": "separate training data",
-    "dataset.validation": "separate validation data",
-    "dataset.holdout": "separate holdout data",
-    "extra_train_data": "extra training items",
-    "dataset_augmenter": "dataset augmenters",
     "preprocessing": "preprocessors",
-    "pretrain_transform": "dataset transforms",
     "declarations": "declared blocks",
     "tasks": "tasks",
-    "compressPredictionsAsInts": "predictions stored as floats",
-    "compressScale": "another scale of stored predictions",
     "import_tasks": "old per-image tasks",
     "run_tasks": "old per-image tasks",
 }

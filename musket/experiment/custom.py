@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from musket.core.registry import Registry
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
-from musket.metrics.catalogue import METRICS
+from musket.metrics.catalogue import FINAL_METRICS, METRICS, Mode
 from musket.models.catalogue import ARCHITECTURES
 from musket.training.catalogue import CALLBACKS
 
@@ -55,35 +55,50 @@ def _required_arguments(function: Callable[..., Any]) -> int:
 custom_objects = CustomObjects()
 
 
-def _registering(registry: Registry) -> Callable[[T], T]:
-    def decorate(target: T) -> T:
-        name = target.__name__  # type: ignore[attr-defined]
-        registry.add(
-            name, target, replace=name in registry and registry.get(name).facts.get("custom") is True, custom=True
-        )
-        return target
-
-    return decorate
+def _register(registry: Registry, target: T, **facts: Any) -> T:
+    name = getattr(target, "__name__", "") or target.name  # type: ignore[attr-defined]
+    known = name in registry and registry.get(name).facts.get("custom") is True
+    registry.add(name, target, replace=known, custom=True, **facts)
+    return target
 
 
 def loss(function: T) -> T:
     """Decorator: ``f(truth, prediction) -> scalar`` becomes a loss under its own name; predictions are activated."""
-    return _registering(LOSSES)(function)
+    return _register(LOSSES, function)
 
 
 def metric(function: T) -> T:
     """Decorator: ``f(truth, prediction) -> value of a batch`` becomes a metric under its own name."""
-    return _registering(METRICS)(function)
+    return _register(METRICS, function)
+
+
+@overload
+def final_metric(function: T) -> T: ...
+@overload
+def final_metric(function: None = None, *, mode: Mode | None = None) -> Callable[[T], T]: ...
+def final_metric(function: Any = None, *, mode: Mode | None = None) -> Any:
+    """Decorator: a metric of finished predictions under its own name, for the key ``final_metrics``.
+
+    Args:
+        function: ``f(connected_model, predictions_dataset) -> number or map of numbers``, or a subclass or an instance
+            of ``musket.metrics.final.ByOneMetric``. Items of the dataset have ``x``, ``y`` and ``prediction``.
+        mode: "max" or "min", which way is better: needed to choose the best epoch by it.
+    """
+
+    def decorate(target: T) -> T:
+        return _register(FINAL_METRICS, target, mode=mode)
+
+    return decorate if function is None else decorate(function)
 
 
 def activation(function: T) -> T:
     """Decorator: ``f(logits) -> predictions`` becomes an activation under its own name."""
-    return _registering(ACTIVATIONS)(function)
+    return _register(ACTIVATIONS, function)
 
 
 def callback(hook: T) -> T:
     """Decorator: a subclass of ``musket.Hook`` becomes a callback under its own name; its arguments are its options."""
-    return _registering(CALLBACKS)(hook)
+    return _register(CALLBACKS, hook)
 
 
 def architecture(function: T) -> T:
@@ -91,4 +106,4 @@ def architecture(function: T) -> T:
 
     It receives those root keys of the config that it names as parameters.
     """
-    return _registering(ARCHITECTURES)(function)
+    return _register(ARCHITECTURES, function)

@@ -8,10 +8,10 @@ from typing import Any
 from musket.augment.catalogue import AUGMENTERS
 from musket.config.check import Vocabulary
 from musket.core.registry import Registry
-from musket.data.catalogue import DATASETS
+from musket.data.catalogue import DATASETS, dataset_augmenters, extra_train
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 from musket.losses.compose import check_loss, parse_loss
-from musket.metrics.catalogue import METRICS, adopt
+from musket.metrics.catalogue import FINAL_METRICS, METRICS, adopt
 from musket.models.architectures import OPTIONS
 from musket.models.catalogue import ARCHITECTURES, ROOT_NAMES, check_encoder, check_weights, encoders
 from musket.optim.catalogue import OPTIMIZERS, SCHEDULES
@@ -22,6 +22,7 @@ REGISTRIES: tuple[Registry, ...] = (
     LOSSES,
     ACTIVATIONS,
     METRICS,
+    FINAL_METRICS,
     OPTIMIZERS,
     SCHEDULES,
     CALLBACKS,
@@ -46,8 +47,11 @@ def vocabulary(functions: Mapping[str, Any] | None = None) -> Vocabulary:
         augmenters=AUGMENTERS,
         activations=ACTIVATIONS,
         datasets=_with(DATASETS, functions or {}),
+        dataset_augmenters=_with(Registry("dataset augmenter"), {**(functions or {}), **dataset_augmenters}),
+        extra_train=frozenset(extra_train),
         parse_loss=parse_loss,
         schedules=SCHEDULES,
+        final_metrics=_with(FINAL_METRICS, functions or {}),
         check_loss=check_loss,
         check_encoder=check_encoder,
         check_weights=check_weights,
@@ -71,7 +75,9 @@ def _with(registry: Registry, functions: Mapping[str, Any]) -> Registry:
     joined = Registry(registry.kind, registry.plural)
     for entry in registry.entries():
         if entry.name.lower() not in {name.lower() for name in functions}:
-            joined.add(entry.name, entry.target, entry.summary, aliases=tuple(registry.aliases(entry.name)))
+            aliases = tuple(registry.aliases(entry.name))
+            joined.add(entry.name, entry.target, entry.summary, aliases=aliases, **entry.facts)
     for name, function in functions.items():
-        joined.add(name, function, replace=True)
+        registered = name in registry and registry.get(name).target is function
+        joined.add(name, function, replace=True, **(registry.get(name).facts if registered else {}))
     return joined

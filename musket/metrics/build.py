@@ -46,8 +46,12 @@ def build_metric(name: str, *, evaluation: bool = False, activation: str | None 
 
 
 class MetricSet:
-    """Several metrics that look at the same batches and share their counts: by name (see :func:`build_metric`), and
-    others handed in as they are (``also``)."""
+    """Several metrics that look at the same batches and share their counts.
+
+    Args:
+        names, evaluation, activation: see :func:`build_metric`.
+        also: further metrics, made already.
+    """
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ class PerItem(Metric):
 
 
 def _means(sums: Tensor) -> Tensor:
-    """nan where no item counted."""
+    """Mean at every threshold; nan where no item counted."""
     totals, counts = sums.view(2, -1)
     return totals / counts
 
