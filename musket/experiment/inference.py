@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +14,19 @@ import torch
 
 from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
+from musket.core.cells import cell_shape
 from musket.core.errors import ArtifactError
 from musket.core.runtime import make_fabric, memory_format
 from musket.experiment import build
-from musket.predict.runner import Failures, Forward, InputShape, Scored, Source, predict
+from musket.predict.crops import Crops
+from musket.predict.ensemble import Groups, shares
+from musket.predict.frame import Fit, InputShape
+from musket.predict.runner import Failures, Scored, Source, predict
+from musket.predict.views import Forward, averaged, views_of
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
+    from musket.pipelines.segmentation import SegmentationPipeline
 
 Choice = int | Sequence[int] | None
 """One fold or stage, several, or None for all; stage -1 is the last."""
@@ -58,84 +66,164 @@ class TrainedModel:
 
     Attributes:
         keys: fold and stage of each member.
-        modules: the plain torch networks (logits), in eval mode on the device.
+        weights: of the members in their mean; None = all alike.
+        modules: the plain torch networks (logits), in eval mode on the device. One alone where the ensemble is too
+            large for the device's memory: its members then take turns, their weights waiting in main memory.
+        forwards: the members as functions, images N x C x H x W of any depth -> scores N x classes x H x W.
+        crops: how images are cut.
+        fit: an image, or a cell of it, -> network input and the way back.
     """
 
-    def __init__(self, spec: SegmentationSpec, layout: Layout, keys: Sequence[MemberKey]):
+    def __init__(
+        self, spec: SegmentationSpec, layout: Layout, keys: Sequence[MemberKey], weights: Sequence[float] | None = None
+    ):
         self.spec = spec
         self.keys = list(keys)
+        self.weights = None if weights is None else shares(weights, len(self.keys)).tolist()
+        self.crops = Crops() if spec.crops is None else Crops(spec.crops.cells, spec.crops.overlap, spec.crops.blend)
+        self.fit = input_fit(spec)
         self.fabric = make_fabric()
         self.device = self.fabric.device
         self.modules: list[torch.nn.Module] = []
         self.forwards: list[Forward] = []
-        for key in self.keys:
-            self._add(layout.weights(key.fold, key.stage))
-        height, width, channels = spec.shape
-        self.input = InputShape(height, width, channels)
+        self.batches_per_turn = 1
+        self._load([layout.weights(key.fold, key.stage) for key in self.keys])
 
-    def _add(self, path: Path) -> None:
-        weights, metadata = checkpoint.load_weights(path)
+    def _load(self, paths: Sequence[Path]) -> None:
+        slot: _Slot | None = None
+        for path in paths:
+            stored, metadata = checkpoint.load_weights(path)
+            if slot is None and len(paths) * _bytes(stored) > memory_for_networks(self.device):
+                self.batches_per_turn = BATCHES_PER_TURN
+            taking_turns = self.batches_per_turn > 1
+            if slot is None or not taking_turns:
+                slot = self._slot()
+            checkpoint.load_into(slot.module, stored, path)
+            slot.loaded = stored if taking_turns else None
+            normalization = build.normalization(self.spec, slot.module, metadata)
+            pipeline = build.build_pipeline(self.spec, normalization, None, self.device)
+            self.forwards.append(slot.member(pipeline, slot.loaded))
+
+    def _slot(self) -> _Slot:
         module = build.build_model(self.spec, pretrained=False)
-        checkpoint.load_into(module, weights, path)
-        normalization = build.normalization(self.spec, module, metadata)
-        pipeline = build.build_pipeline(self.spec, normalization, None, self.device)
         module.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        wrapped = self.fabric.setup_module(module)
-        wrapped.eval()
-
-        def forward(images: torch.Tensor) -> torch.Tensor:
-            return pipeline.predict(wrapped, images)
-
         self.modules.append(module)
-        self.forwards.append(forward)
+        return _Slot(module, self.fabric.setup_module(module).eval())
 
-    def predict(self, images: np.ndarray | Sequence[np.ndarray], batch_size: int | None = None) -> Any:
+    def predict(
+        self, images: np.ndarray | Sequence[np.ndarray], batch_size: int | None = None, ttflips: Any = False
+    ) -> Any:
         """Scores of images already in memory.
 
         Args:
             images: N x H x W x C array, or a list of H x W x C arrays of any size.
+            ttflips: test-time views, see :func:`musket.predict.views.views_of`.
 
         Returns:
             N x H x W x classes float32 for an array, a list of H x W x classes for a list; each at its image's size.
         """
         sources = [Source(str(number), _constant(image)) for number, image in enumerate(images)]
-        scores = [one.scores[0] for one in self.scored(sources, batch_size)]
+        scores = [one.scores[0] for one in self.scored(sources, batch_size, ttflips=ttflips)]
         return np.stack(scores) if isinstance(images, np.ndarray) else scores
 
     def scored(
         self,
-        sources: Sequence[Source] | Iterator[Source],
+        sources: Iterable[Source],
         batch_size: int | None = None,
-        groups: Sequence[Sequence[int]] | None = None,
+        groups: Groups | None = None,
         failures: Failures | None = None,
+        ttflips: Any = False,
     ) -> Iterator[Scored]:
-        """Predict images as they come; see :func:`musket.predict.runner.predict`."""
+        """Predict images as they come; see :func:`musket.predict.runner.predict`.
+
+        Args:
+            ttflips: test-time views; ``testTimeAugmentation`` in the config overrides it.
+
+        Raises:
+            MusketError: unknown views.
+        """
+        override = self.spec.testTimeAugmentation
+        views = views_of(ttflips if override is None else override)
         return predict(
             sources,
-            self.forwards,
-            self.input,
+            [averaged(forward, views) for forward in self.forwards],
+            self.fit,
             self.device,
             batch_size=batch_size or self.spec.inference_batch,
             groups=groups,
+            weights=self.weights,
+            crops=self.crops,
+            turns=self.batches_per_turn,
             failures=failures,
         )
+
+
+BATCHES_PER_TURN = 8
+"""Batches a network is asked about once its weights are on the device, where networks take turns."""
+
+
+@dataclass
+class _Slot:
+    """A network on the device, and the weights it has now (None where they never change)."""
+
+    module: torch.nn.Module
+    wrapped: torch.nn.Module
+    loaded: dict[str, torch.Tensor] | None = None
+
+    def member(self, pipeline: SegmentationPipeline, weights: dict[str, torch.Tensor] | None) -> Forward:
+        """The network with these weights as a function."""
+
+        def forward(images: torch.Tensor) -> torch.Tensor:
+            if weights is not None and self.loaded is not weights:
+                self.module.load_state_dict(weights)
+                self.loaded = weights
+            return pipeline.predict(self.wrapped, images)
+
+        return forward
+
+
+def _bytes(weights: dict[str, torch.Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in weights.values())
+
+
+def memory_for_networks(device: torch.device) -> float:
+    """Bytes that the networks of an ensemble may take together: half of a GPU's free memory, elsewhere any."""
+    return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else math.inf
+
+
+def input_fit(spec: SegmentationSpec) -> Fit:
+    """How images, or cells of them, become network input, and how scores come back."""
+    height, width, channels = spec.shape
+    if spec.manualResize:
+        return InputShape(None, None, channels)
+    return InputShape(*cell_shape(height, width, 1 if spec.crops is None else spec.crops.cells), channels)
 
 
 def _constant(image: np.ndarray) -> Callable[[], tuple[np.ndarray, None]]:
     return lambda: (image, None)
 
 
-def load(spec: SegmentationSpec, layout: Layout, fold_count: int, fold: Choice, stage: Choice) -> TrainedModel:
+def load(
+    spec: SegmentationSpec,
+    layout: Layout,
+    fold_count: int,
+    fold: Choice,
+    stage: Choice,
+    weights: Sequence[float] | None = None,
+) -> TrainedModel:
     """Best weights of the chosen folds and stages.
 
     A single missing file is an error; of several, those that exist are used and the missing ones are reported.
 
+    Args:
+        weights: of the members in their mean, one for each that is asked for: folds outermost, stages within.
+
     Raises:
         ArtifactError: no weights at all, or weights of another network.
+        MusketError: not one weight per member, or unfit ones.
     """
-    import warnings
-
     keys = choose(spec, fold_count, fold, stage)
+    portions = dict(zip(keys, shares(weights, len(keys)).tolist(), strict=True))
     found = [key for key in keys if layout.weights(key.fold, key.stage).exists()]
     if not found:
         raise ArtifactError(
@@ -145,7 +233,7 @@ def load(spec: SegmentationSpec, layout: Layout, fold_count: int, fold: Choice, 
     if len(found) < len(keys):
         missing = ", ".join(f"fold {key.fold} stage {key.stage}" for key in keys if key not in found)
         warnings.warn(f"no weights of {missing}; predicting with the other {len(found)}", stacklevel=3)
-    return TrainedModel(spec, layout, found)
+    return TrainedModel(spec, layout, found, None if weights is None else [portions[key] for key in found])
 
 
 def dataset_sources(

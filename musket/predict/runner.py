@@ -1,20 +1,33 @@
-"""Images -> scores at their own size, streaming: memory holds a few batches, whatever the number of images."""
+"""Images -> scores at their own size, streaming: memory holds a few batches, whatever the number of images.
+
+An image is read, cut into cells (one by default), and each cell is fitted to the network, all of it ahead of time and
+in threads. Cells of several images share a batch. Scores go the way back: undone, joined, handed out in order.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from musket.core.cells import Window
 from musket.core.errors import DataError, MusketError, SampleFailure
-from musket.core.geometry import resize_image, resize_scores, with_channels
+from musket.predict.crops import Canvas, Crops
+from musket.predict.ensemble import Groups, mean_scores
+from musket.predict.frame import Fit, Undo
+from musket.predict.views import Forward
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
-"""Images N x C x H x W of any depth, on the device -> scores N x classes x H x W."""
+READ_AHEAD = 256 * 2**20
+"""Bytes of decoded images that may wait; one image always may."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,43 +66,52 @@ class Failures:
         )
 
 
-@dataclass(frozen=True)
-class InputShape:
-    """Network input: height, width, channels; None keeps each image's own height and width."""
+@dataclass
+class _Work:
+    """An image under way: its maps so far, and how many cells are still to come."""
 
-    height: int | None
-    width: int | None
-    channels: int
-
-    def fit(self, image: np.ndarray) -> np.ndarray:
-        """An image as the network wants it. Raises DataError when the channels differ."""
-        image = with_channels(image)
-        if image.shape[2] != self.channels:
-            raise DataError(
-                f"the image has {image.shape[2]} channels, the network takes {self.channels}; "
-                "convert the image or set shape in the config"
-            )
-        if self.height is None or self.width is None:
-            return image
-        return resize_image(image, self.height, self.width)
-
-
-@dataclass(frozen=True)
-class _Ready:
     id: str
     image: np.ndarray
     truth: np.ndarray | None
+    left: int
+    crops: Crops
+    canvases: list[Canvas] = field(default_factory=list)
+    failed: bool = False
+
+    def add(self, window: Window, scores: list[np.ndarray]) -> list[np.ndarray] | None:
+        """Lay the scores of one cell, a map per group, onto those of the image; which are given once complete."""
+        if self.crops.cells == 1:
+            return scores
+        height, width = self.image.shape[:2]
+        self.canvases = self.canvases or [Canvas(height, width, one.shape[2], self.crops) for one in scores]
+        for canvas, one in zip(self.canvases, scores, strict=True):
+            canvas.add(window, one)
+        self.left -= 1
+        return None if self.left else [canvas.scores for canvas in self.canvases]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    work: _Work
+    window: Window
     fitted: np.ndarray
+    undo: Undo
+
+
+_Asked = tuple[list[_Cell], list[torch.Tensor]]
 
 
 def predict(
     sources: Iterable[Source],
     forwards: Sequence[Forward],
-    shape: InputShape,
+    fit: Fit,
     device: torch.device,
     *,
     batch_size: int,
-    groups: Sequence[Sequence[int]] | None = None,
+    groups: Groups | None = None,
+    weights: Sequence[float] | None = None,
+    crops: Crops | None = None,
+    turns: int = 1,
     workers: int = 2,
     failures: Failures | None = None,
 ) -> Iterator[Scored]:
@@ -98,57 +120,115 @@ def predict(
     Args:
         sources: the images, in the order results are wanted.
         forwards: the members of the ensemble.
+        fit: an image, or a cell of it, -> network input and the way back; as a rule a
+            :class:`musket.predict.frame.InputShape`.
+        batch_size: images, or cells of them, that are predicted at once.
         groups: members whose scores are averaged into one result; default one group of all.
-        failures: where images that cannot be read are recorded; None raises at the first one.
+        weights: of the members, one each; within a group they are divided by their sum. Default all alike.
+        crops: cut images into cells and join the maps; results are those of whole images. Default: no cutting.
+        turns: batches every member is asked about before the next member is; more than 1 where members take turns on
+            the device.
+        workers: threads that read and fit.
+        failures: where images that cannot be predicted are recorded; None raises at the first one.
 
     Yields:
         results in the order of ``sources``, at each image's own height and width.
+
+    Raises:
+        DataError: an image cannot be read, fitted, cut or predicted, and ``failures`` is None.
+        MusketError: the device has too little memory.
     """
     groups = [range(len(forwards))] if groups is None else groups
-    for ready in _batches(_read_ahead(sources, shape, batch_size, workers, failures), batch_size):
-        stacked = torch.from_numpy(np.stack([one.fitted for one in ready])).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode():
-            members = [forward(stacked).permute(0, 2, 3, 1).cpu().numpy() for forward in forwards]
-        means = [np.stack([members[index] for index in group]).mean(axis=0) for group in groups]
-        for row, one in enumerate(ready):
-            height, width = one.image.shape[:2]
-            yield Scored(one.id, one.image, one.truth, [resize_scores(mean[row], height, width) for mean in means])
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="musket-predict")
+    try:
+        batches = _batches(_cells(pool, sources, fit, crops or Crops(), batch_size, workers, failures), batch_size)
+        waiting: list[_Asked] = []
+        while chunk := list(itertools.islice(batches, turns)):
+            # A GPU works on this chunk while the scores of the one before are brought back and handed out.
+            asked = _ask(chunk, forwards, groups, weights, device, failures)
+            yield from _finish(waiting, failures)
+            waiting = asked
+        yield from _finish(waiting, failures)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_ahead(
-    sources: Iterable[Source], shape: InputShape, batch_size: int, workers: int, failures: Failures | None
-) -> Iterator[_Ready]:
-    def read(source: Source) -> _Ready:
-        image, truth = source.read()
-        return _Ready(source.id, image, truth, shape.fit(image))
+def _fail(failures: Failures | None, sample: str, error: MusketError, work: _Work | None = None) -> None:
+    """Note an image that cannot be predicted, once; without a place to note it raise."""
+    if failures is None:
+        if isinstance(error, DataError) and error.sample is None:
+            raise DataError(str(error), sample=sample) from error
+        raise error
+    if work is None or not work.failed:
+        failures.found.append(SampleFailure(sample, str(error)))
+    if work is not None:
+        work.failed = True
+        work.canvases.clear()
 
-    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="musket-predict") as pool:
-        waiting: deque[tuple[Source, Future[_Ready]]] = deque()
-        remaining = iter(sources)
+
+def _cells(
+    pool: ThreadPoolExecutor,
+    sources: Iterable[Source],
+    fit: Fit,
+    crops: Crops,
+    batch_size: int,
+    workers: int,
+    failures: Failures | None,
+) -> Iterator[_Cell]:
+    """Cells of all images, fitted to the network, prepared ahead of time."""
+    largest, pieces = 0, 1
+
+    def images_ahead() -> int:
+        return max(1, min(batch_size, READ_AHEAD // largest)) if largest else workers
+
+    def windows() -> Iterator[tuple[_Work, Window]]:
+        nonlocal largest, pieces
+        for source, future in _ahead(pool, lambda source: source.read(), sources, images_ahead):
+            if failures is not None:
+                failures.total += 1
+            try:
+                image, truth = future.result()
+                height, width = image.shape[:2]
+                found = crops.windows(height, width)
+            except MusketError as error:
+                _fail(failures, source.id, error)
+                continue
+            largest, pieces = max(largest, image.nbytes), len(found)
+            work = _Work(source.id, image, truth, len(found), crops)
+            for window in found:
+                yield work, window
+
+    def fitted(task: tuple[_Work, Window]) -> _Cell:
+        work, window = task
+        return _Cell(work, window, *fit(work.image[window.slices]))
+
+    for (work, _), future in _ahead(pool, fitted, windows(), lambda: min(batch_size, images_ahead() * pieces)):
         try:
-            while True:
-                while len(waiting) < 2 * batch_size and (source := next(remaining, None)) is not None:
-                    waiting.append((source, pool.submit(read, source)))
-                if not waiting:
-                    return
-                source, future = waiting.popleft()
-                if failures is not None:
-                    failures.total += 1
-                try:
-                    yield future.result()
-                except MusketError as error:
-                    if failures is None:
-                        raise
-                    failures.found.append(SampleFailure(source.id, str(error)))
-        finally:
-            for _, future in waiting:
-                future.cancel()
+            cell = future.result()
+        except MusketError as error:
+            _fail(failures, work.id, error, work)
+            continue
+        if not work.failed:
+            yield cell
 
 
-def _batches(ready: Iterable[_Ready], batch_size: int) -> Iterator[list[_Ready]]:
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], limit: Callable[[], int]
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Items with the function's results, in order; up to ``limit()`` are worked on before they are asked for."""
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        while len(waiting) > limit():
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
+
+
+def _batches(cells: Iterable[_Cell], batch_size: int) -> Iterator[list[_Cell]]:
     """Runs of equal size and depth, ``batch_size`` at most."""
-    batch: list[_Ready] = []
-    for one in ready:
+    batch: list[_Cell] = []
+    for one in cells:
         alike = not batch or (batch[0].fitted.shape == one.fitted.shape and batch[0].fitted.dtype == one.fitted.dtype)
         if batch and (len(batch) == batch_size or not alike):
             yield batch
@@ -156,3 +236,51 @@ def _batches(ready: Iterable[_Ready], batch_size: int) -> Iterator[list[_Ready]]
         batch.append(one)
     if batch:
         yield batch
+
+
+def _ask(
+    chunk: Sequence[list[_Cell]],
+    forwards: Sequence[Forward],
+    groups: Groups,
+    weights: Sequence[float] | None,
+    device: torch.device,
+    failures: Failures | None,
+) -> list[_Asked]:
+    """Scores of some batches, still on the device."""
+    images = [
+        torch.from_numpy(np.stack([cell.fitted for cell in batch])).permute(0, 3, 1, 2).to(device) for batch in chunk
+    ]
+    try:
+        with torch.inference_mode():
+            results = mean_scores(forwards, images, groups, weights)
+    except torch.OutOfMemoryError as error:
+        raise MusketError(
+            f"the device has too little memory for batches of {len(chunk[0])} images; set a smaller inference_batch"
+        ) from error
+    asked: list[_Asked] = []
+    for batch, result in zip(chunk, results, strict=True):
+        if not isinstance(result, RuntimeError):
+            asked.append((batch, result))
+            continue
+        height, width = batch[0].fitted.shape[:2]
+        error = DataError(f"the network failed on an input of {height} x {width} pixels: {result}")
+        for cell in batch:
+            _fail(failures, cell.work.id, error, cell.work)
+    return asked
+
+
+def _finish(asked: Iterable[_Asked], failures: Failures | None) -> Iterator[Scored]:
+    """Bring scores back to the frames of their images, and hand out the images that are complete."""
+    for batch, results in asked:
+        maps = [result.permute(0, 2, 3, 1).contiguous().cpu().numpy() for result in results]
+        for row, cell in enumerate(batch):
+            work = cell.work
+            if work.failed:
+                continue
+            try:
+                scores = work.add(cell.window, [cell.undo(scores[row]) for scores in maps])
+            except MusketError as error:
+                _fail(failures, work.id, error, work)
+                continue
+            if scores is not None:
+                yield Scored(work.id, work.image, work.truth, scores)

@@ -1,0 +1,146 @@
+"""Weighted means: over the networks of an ensemble, and over folders of stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from musket.core.errors import DataError, MusketError
+from musket.core.identity import examples
+from musket.predict.views import Forward
+
+Groups = Sequence[Sequence[int]]
+"""Members, by number, whose scores are averaged into one result."""
+
+
+def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
+    """Weights of ``count`` members, divided by their sum; all alike by default.
+
+    Raises:
+        MusketError: not one weight per member, or one that is negative or not finite, or all are 0.
+    """
+    if weights is None:
+        return np.full(count, 1 / count)
+    if len(weights) != count:
+        raise MusketError(f"weights: one per member is needed, that is {count}; found {len(weights)}")
+    given = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(given).all() or (given < 0).any() or given.sum() == 0:
+        raise MusketError(f"weights: numbers of 0 and above, not all 0; found {list(weights)}")
+    return given / given.sum()
+
+
+def mean_scores(
+    members: Sequence[Forward],
+    batches: Sequence[torch.Tensor],
+    groups: Groups,
+    weights: Sequence[float] | None = None,
+) -> list[list[torch.Tensor] | RuntimeError]:
+    """Ask every member about some batches, and average by group, on the device.
+
+    A member is asked about all batches before the next one is, so that networks which take turns on the device are
+    moved once for all of them. Of the scores only one running mean per batch and group is held.
+
+    Args:
+        weights: one per member; within each group they are divided by their sum.
+
+    Returns:
+        for each batch the mean scores, N x classes x H x W, of every group; or torch's error, where a member refused
+        the batch. Lack of memory is raised.
+    """
+    portions = [dict(zip(group, shares(_of(weights, group), len(group)).tolist(), strict=True)) for group in groups]
+    totals: list[list[Any]] = [[None] * len(groups) for _ in batches]
+    refused: dict[int, RuntimeError] = {}
+    for member, forward in enumerate(members):
+        uses = [(group, portion[member]) for group, portion in enumerate(portions) if portion.get(member)]
+        for number, images in enumerate(batches):
+            if not uses or number in refused:
+                continue
+            try:
+                scores = forward(images)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                refused[number] = error
+                continue
+            for group, share in uses:
+                total = totals[number][group]
+                totals[number][group] = scores * share if total is None else total.add_(scores, alpha=share)
+    return [refused.get(number, total) for number, total in enumerate(totals)]
+
+
+def _of(weights: Sequence[float] | None, group: Sequence[int]) -> list[float] | None:
+    return None if weights is None else [weights[member] for member in group]
+
+
+OnArray = Callable[[str, np.ndarray, Any], object]
+
+
+def ensemble_predictions(
+    sourceFolder: Any,
+    folders: Sequence[str | Path],
+    cb: OnArray,
+    data: Any = None,
+    weights: Sequence[float] | None = None,
+) -> None:
+    """Average predictions stored by ``predict_to_directory(..., binaryArray=True)``, file by file.
+
+    For every file of ``sourceFolder``, ``NAME.npy`` is read from each folder, NAME being the file's name up to its
+    first dot, and ``cb(file_name, mean, data)`` is called with the weighted mean, float32 H x W x classes.
+
+    Args:
+        sourceFolder: folder of the images that were predicted, or a ConstrainedDirectory.
+        folders: where the arrays lie; a slash at the end makes no difference.
+        weights: one per folder, divided by their sum; default all alike.
+
+    Raises:
+        MusketError: no folders, or unfit weights.
+        DataError: arrays are missing, all of which are named before the first call; or the arrays of one file differ in
+            shape or cannot be read.
+    """
+    from musket.data.folders import DirectoryDataSet
+
+    if not folders:
+        raise MusketError("folders: name one folder of stored predictions at least")
+    portions = shares(weights, len(folders))
+    arrays = {
+        name: [Path(folder, f"{name.partition('.')[0]}.npy") for folder in folders]
+        for name in DirectoryDataSet(sourceFolder).sample_ids()
+    }
+    missing = [str(path) for paths in arrays.values() for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(arrays) * len(folders)} stored predictions are missing ({examples(missing, 10)}); "
+            "predict them first: predict_to_directory(..., binaryArray=True)"
+        )
+    for name, paths in arrays.items():
+        cb(name, _mean_of_files(paths, portions), data)
+
+
+ansemblePredictions = ensemble_predictions
+"""The former spelling."""
+
+
+def _mean_of_files(paths: Sequence[Path], portions: np.ndarray) -> np.ndarray:
+    first = _read_array(paths[0])
+    total = first * np.float32(portions[0])
+    for path, share in zip(paths[1:], portions[1:], strict=True):
+        array = _read_array(path)
+        if array.shape != total.shape:
+            raise DataError(
+                f"the array has shape {array.shape}, that of {paths[0]} {total.shape}; "
+                "the folders must hold predictions of the same images",
+                path=path,
+            )
+        total += array * np.float32(share)
+    return total
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False).astype(np.float32, copy=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"this is no stored prediction: {error}; predict it again", path=path) from error
