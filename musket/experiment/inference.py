@@ -203,6 +203,24 @@ def _constant(image: np.ndarray) -> Callable[[], tuple[np.ndarray, None]]:
     return lambda: (image, None)
 
 
+def existing(layout: Layout, keys: Sequence[MemberKey]) -> list[MemberKey]:
+    """Those of some networks that have weights; warns of the others.
+
+    Raises:
+        ArtifactError: none has.
+    """
+    found = [key for key in keys if layout.weights(key.fold, key.stage).exists()]
+    if not found:
+        raise ArtifactError(
+            "there are no weights of this fold and stage; train it first (fit)",
+            layout.weights(keys[0].fold, keys[0].stage),
+        )
+    if len(found) < len(keys):
+        missing = ", ".join(f"fold {key.fold} stage {key.stage}" for key in keys if key not in found)
+        warnings.warn(f"no weights of {missing}; predicting with the other {len(found)}", stacklevel=4)
+    return found
+
+
 def load(
     spec: SegmentationSpec,
     layout: Layout,
@@ -224,15 +242,7 @@ def load(
     """
     keys = choose(spec, fold_count, fold, stage)
     portions = dict(zip(keys, shares(weights, len(keys)).tolist(), strict=True))
-    found = [key for key in keys if layout.weights(key.fold, key.stage).exists()]
-    if not found:
-        raise ArtifactError(
-            "there are no weights of this fold and stage; train it first (fit)",
-            layout.weights(keys[0].fold, keys[0].stage),
-        )
-    if len(found) < len(keys):
-        missing = ", ".join(f"fold {key.fold} stage {key.stage}" for key in keys if key not in found)
-        warnings.warn(f"no weights of {missing}; predicting with the other {len(found)}", stacklevel=3)
+    found = existing(layout, keys)
     return TrainedModel(spec, layout, found, None if weights is None else [portions[key] for key in found])
 
 
