@@ -1,56 +1,204 @@
-"""From a list of augmentation steps to one function on image and mask, the final resize included."""
+"""From a list of augmentation steps to one function on image and mask, the final resize included.
+
+What is drawn for a sample is a list of steps (:mod:`musket.augment.steps`). Those between two passes that need the
+pixels run together: all geometry as one warp, all colour as one look-up table on the smaller side of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from musket.augment.operations import Placement
-from musket.core.geometry import dihedral, resize_image, resize_mask
+from musket.augment.single import both, image_alone, run_each
+from musket.augment.steps import Children, Colour, Frame, Geometry, ImagePass, Operation, Pass, Step
+from musket.augment.tables import look_up, make_table, recolour, unpainted
+from musket.augment.warp import Motion, fill_of, move_image, move_mask, resizing
+from musket.core.geometry import resize_scores
+
+Arrays = tuple[np.ndarray, np.ndarray | None]
+Runner = Callable[[np.ndarray, np.ndarray | None, Sequence[Step]], Arrays]
 
 
-class Operation(Protocol):
-    """One augmentation step."""
+@dataclass(frozen=True)
+class Placed:
+    """An image as the network sees it, and the way back.
 
-    def draw(self, random: np.random.Generator) -> Placement: ...
+    Attributes:
+        image: H' x W' x C.
+        undo: scores float32 H' x W' x classes -> those of the original H x W. Pixels the steps left out get 0.
+    """
+
+    image: np.ndarray
+    undo: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Resizes image and mask to ``height`` x ``width`` and applies the drawn steps to both alike.
+    """Augmentation steps and the resize to ``height`` x ``width`` as one function; None leaves the size as it comes."""
 
-    Flips and turns commute with a resize whose target is swapped with them, so they run on the resized arrays.
-    """
+    operations: Sequence[Operation]
+    height: int | None
+    width: int | None
 
-    operations: tuple[Operation, ...]
-    height: int
-    width: int
-
-    def __call__(
-        self, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator | None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator | None) -> Arrays:
         """Augment one sample.
 
         Args:
-            image: H x W x C; mask: H x W x classes 0/1, or None.
-            random: generator of this sample's draws; None leaves only the resize.
+            image: H x W x C, uint8, uint16 or float32.
+            mask: H x W x classes 0/1, or None.
+            random: generator of this sample's draws, which come from nowhere else; None leaves only the resize.
 
         Returns:
             image and mask (uint8) of the target size; possibly views with negative strides.
         """
-        draws = [operation.draw(random) for operation in self.operations] if random is not None else []
-        turned = sum(draw.turns for draw in draws) % 2 == 1
-        height, width = (self.width, self.height) if turned else (self.height, self.width)
-        image = _place(resize_image(image, height, width), draws)
-        if mask is not None:
-            mask = _place(resize_mask(mask, height, width), draws)
-        return image, mask
+        return self._run(image, mask, random, run_fused)
+
+    def step_by_step(self, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator | None) -> Arrays:
+        """The same, every drawn step run alone and the resize last: slow, plain, what the fused form is held to."""
+        return self._run(image, mask, random, run_each)
+
+    def place(self, image: np.ndarray, random: np.random.Generator | None) -> Placed:
+        """Prepare an image for prediction.
+
+        Scores go back through the inverse of all geometry together. Behind a step that moves pixels in ways of its own
+        (Pass) they are only resized.
+        """
+        rows, columns = image.shape[:2]
+        moves: list[Geometry] | None = []
+
+        def run(image: np.ndarray, mask: np.ndarray | None, steps: Sequence[Step]) -> Arrays:
+            nonlocal moves
+            if any(isinstance(step, Pass) for step in steps):
+                moves = None
+            elif moves is not None:
+                moves += [step for step in steps if isinstance(step, Geometry)]
+            return run_fused(image, mask, steps)
+
+        placed, _ = self._run(image, None, random, run)
+        return Placed(placed, lambda scores: _back(scores, moves, rows, columns))
+
+    def _run(
+        self, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator | None, run: Runner
+    ) -> Arrays:
+        frame = Frame.of(image)
+        waiting: list[Step] = []
+        queue: list[Operation | Step] = [] if random is None else list(reversed(self.operations))
+        while queue:
+            item = queue.pop()
+            if isinstance(item, Children):
+                queue.extend(reversed(item.operations))
+            elif isinstance(item, Geometry):
+                waiting.append(item)
+                frame = Frame(item.height, item.width, frame.channels, frame.dtype)
+            elif isinstance(item, Colour | ImagePass):
+                waiting.append(item)
+            elif isinstance(item, Pass):
+                image, mask = run(image, mask, [*waiting, item])
+                waiting, frame = [], Frame.of(image)
+            else:
+                assert random is not None
+                queue.extend(reversed(item.draw(random, frame)))
+        height, width = self.height or frame.height, self.width or frame.width
+        if (frame.height, frame.width) != (height, width):
+            waiting.append(resizing(frame.height, frame.width, height, width))
+        image, mask = run(image, mask, waiting)
+        return image, None if mask is None else mask.astype(np.uint8, copy=False)
 
 
-def _place(array: np.ndarray, draws: Sequence[Placement]) -> np.ndarray:
-    for draw in draws:
-        array = dihedral(array, flip_lr=draw.flip_lr, flip_ud=draw.flip_ud, turns=draw.turns)
-    return array
+def run_fused(image: np.ndarray, mask: np.ndarray | None, steps: Sequence[Step]) -> Arrays:
+    """Run steps in as few passes as give the same result. A Pass may only come last."""
+    if steps and isinstance(last := steps[-1], Pass):
+        return both(last, *run_fused(image, mask, steps[:-1]))
+    group = _Group.of(image)
+    alone = True
+    for step in steps:
+        if isinstance(step, Colour):
+            group.paint(step)
+        elif isinstance(step, ImagePass):
+            image = image_alone(step, group.run(image))
+            group, alone = _Group.of(image), False
+        elif isinstance(step, Geometry) and not group.move(step):
+            image = group.run(image)
+            group, alone = _Group.of(image), False
+            group.move(step)
+    image = group.run(image)
+    if mask is not None:
+        # A mask has no colours and takes no part in passes over the image: fewer warps serve it.
+        for motion in [group.motion] if alone else _mask_motions(mask, steps):
+            mask = move_mask(mask, motion)
+    return image, mask
+
+
+def _mask_motions(mask: np.ndarray, steps: Sequence[Step]) -> list[Motion]:
+    nothing = np.zeros(1)
+    motions = [Motion(mask.shape[0], mask.shape[1])]
+    for step in steps:
+        if isinstance(step, Geometry) and not motions[-1].add(replace(step, order=0), nothing):
+            motions.append(Motion(motions[-1].height, motions[-1].width))
+            motions[-1].add(step, nothing)
+    return motions
+
+
+@dataclass
+class _Group:
+    """Geometry and colour that run as one warp and one table."""
+
+    frame: Frame
+    motion: Motion
+    colours: list[Colour] = field(default_factory=list)
+    drawn_fill: np.ndarray | None = None  # as the step has it, where no colour came before
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> _Group:
+        frame = Frame.of(image)
+        return cls(frame, Motion(frame.height, frame.width))
+
+    def paint(self, colour: Colour) -> None:
+        """Append a colour step."""
+        self.colours.append(colour)
+        if self.motion.fill is not None:
+            self.motion.fill = recolour(self.motion.fill[None, None], [colour])[0, 0]
+
+    def move(self, step: Geometry) -> bool:
+        """Append a geometry step; False, and nothing is changed, when it needs a warp of its own."""
+        first = self.motion.border is None and not self.colours
+        fill = fill_of(step, self.frame) if step.border == "constant" else None
+        moved = self.motion.add(step, fill)
+        if first and moved:
+            self.drawn_fill = self.motion.fill
+        return moved
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """The image after all steps."""
+        motion, colours = self.motion, self.colours
+        if motion.still:
+            return recolour(image, colours)
+        if not colours:
+            return move_image(image, motion)
+        if motion.height * motion.width > motion.rows * motion.columns:
+            return move_image(recolour(image, colours), motion)
+        if motion.fill is None or self.drawn_fill is not None:
+            return move_image(image, motion, lambda moved: recolour(moved, colours), self.drawn_fill)
+        if image.dtype.kind == "f":
+            return move_image(recolour(image, colours), motion)
+        # Colour came before the border: outside must be what the table turns into the border's value, if anything is.
+        table = make_table(colours, image.dtype, image.shape[2])
+        if (fill := unpainted(motion.fill, table)) is not None:
+            return move_image(image, motion, lambda moved: look_up(moved, table), fill)
+        return move_image(look_up(image, table), motion)
+
+
+def _back(scores: np.ndarray, moves: Sequence[Geometry] | None, rows: int, columns: int) -> np.ndarray:
+    """Scores H' x W' x classes of what the moves made of an image, for its rows x columns."""
+    height, width, classes = scores.shape
+    if not moves:
+        return resize_scores(scores, rows, columns)
+    last = moves[-1]
+    matrix = functools.reduce(lambda total, step: step.matrix @ total, moves, np.eye(3))
+    matrix = resizing(last.height, last.width, height, width).matrix @ matrix
+    motion = Motion(height, width)
+    motion.add(Geometry(np.linalg.inv(matrix), rows, columns), np.zeros(classes, np.float32))
+    return np.ascontiguousarray(move_image(np.ascontiguousarray(scores, dtype=np.float32), motion))

@@ -1,7 +1,8 @@
 """What an augmentation step amounts to once its numbers are drawn.
 
-An operation holds options and draws; what it draws is a few of these steps. Only :mod:`musket.augment.compile` runs them:
-consecutive geometry as one warp, consecutive colour as one table, everything else one by one.
+An operation holds options and draws; what it draws is a few of these steps. Only
+:mod:`musket.augment.compile` runs them: consecutive geometry as one warp, consecutive colour as one table, everything
+else one by one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ class Frame:
     width: int
     channels: int
     dtype: np.dtype
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> Frame:
+        """The frame of an image H x W x C."""
+        return cls(image.shape[0], image.shape[1], image.shape[2], image.dtype)
 
     @property
     def top(self) -> float:
@@ -57,26 +63,35 @@ class Colour:
     Attributes:
         curve: float32 array (..., channels), values 0..255 whatever the depth -> the same shape, unclipped. It must
             depend on value and channel alone, never on the position.
+        shared: the curve is the same for every channel, so that one look-up table serves them all.
     """
 
     curve: Callable[[np.ndarray], np.ndarray]
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class ImagePass:
-    """Work on the image alone that no matrix or table can do: H x W x C -> H x W x C of the same depth."""
+    """Work on the image alone that no matrix or table can do: H x W x C (contiguous) -> H x W x C of the same depth."""
 
     run: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Work on image and mask together (mask H x W x classes uint8 0/1, or None); the size may change."""
+    """Work on image and mask together (mask H x W x classes uint8 0/1, or None), contiguous; the size may change."""
 
     run: Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]
 
 
-Step = Geometry | Colour | ImagePass | Pass
+@dataclass(frozen=True)
+class Children:
+    """Operations that are drawn in this step's place, each seeing the frame the steps before it leave."""
+
+    operations: Sequence[Operation]
+
+
+Step = Geometry | Colour | ImagePass | Pass | Children
 
 
 class Operation(Protocol):

@@ -130,8 +130,8 @@ def test_refusal_makes_only_parts_of_ours() -> None:
         raise ValueError("made")
 
     assert refusal(Entry("explode", explode), {}) is None
-    assert refusal(Entry("Fliplr", "musket.augment.operations:Fliplr"), {"p": 0.5}) is None
-    told = refusal(Entry("Fliplr", "musket.augment.operations:Fliplr"), {"p": 1.5})
+    assert refusal(Entry("Fliplr", "musket.augment.geometry:Fliplr"), {"p": 0.5}) is None
+    told = refusal(Entry("Fliplr", "musket.augment.geometry:Fliplr"), {"p": 1.5})
     assert told is not None
     assert "1.5" in told
 
