@@ -88,6 +88,27 @@ def epoch_order(part: Sequence[int], seed: int, epoch: int) -> list[int]:
     return order.tolist()
 
 
+def shard(order: Sequence[int], rank: int, world: int) -> list[int]:
+    """The share of an epoch's samples that one of several processes trains on.
+
+    Every process gets equally many, so that none waits for another; the fewer than ``world`` samples that are left over
+    are the last ones of the epoch. Batches of ``n`` of all processes together hold the samples that a single process
+    would have in its batches of ``n * world``, in the same order of batches.
+
+    Args:
+        order: samples of the epoch, the same in every process; made from the whole part, so ``negatives`` keep their
+            share.
+        rank: number of the process, 0..world-1.
+        world: how many processes there are.
+
+    Raises:
+        ValueError: ``rank`` is none of them.
+    """
+    if not 0 <= rank < world:
+        raise ValueError(f"rank is {rank}; with {world} processes it goes from 0 to {world - 1}")
+    return list(order[rank : len(order) - len(order) % world : world])
+
+
 class PartSampler:
     """A fold's part of one stage: chosen once (see :func:`part_order`), reordered every epoch (:func:`epoch_order`)."""
 
