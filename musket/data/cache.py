@@ -40,6 +40,7 @@ LIMIT_BYTES = 20 * 10**9
 KEEP_FREE = 0.1
 """Share of the disk that is left free."""
 
+_INNER = ("ds", "child", "training", "parent", "blendwith", "drop_items", "textures")
 _FILL_CHUNK = 64
 _READING = 1  # raise it when a change of musket.data.images changes the arrays that come out
 _DECODERS = f"{_READING} {cv2.__version__} {PIL.__version__}"
@@ -147,8 +148,8 @@ class DecodeCache:
 def attach_cache(dataset: Any, cache: DecodeCache | None) -> int:
     """Give a cache to every built-in dataset that reads files: to the dataset and to those it is a view of.
 
-    Datasets of the user's own are passed through by their attributes ``ds``, ``child``, ``parent``, ``components``, and
-    otherwise left alone.
+    Datasets of the user's own are passed through by their attributes ``ds``, ``child``, ``parent`` and ``components`` (a
+    list), and otherwise left alone.
 
     Args:
         cache: None takes the present one away.
@@ -211,7 +212,7 @@ def _chain(dataset: Any) -> Iterator[Any]:
             continue
         seen.add(id(each))
         yield each
-        waiting += [getattr(each, name, None) for name in ("ds", "child", "parent")]
+        waiting += [getattr(each, name, None) for name in _INNER]
         components = getattr(each, "components", None)
         waiting += components if isinstance(components, (list, tuple)) else []
 

@@ -18,6 +18,7 @@ from musket.core.errors import DataError, MusketError
 from musket.core.types import PredictionItem
 from musket.data import cache as module
 from musket.data.cache import DecodeCache, attach_cache, cache_size, clear, default_cache_folder, fill
+from musket.data.derived import TrainingView
 from musket.data.folders import DirectoryDataSet, NegativeDataSet, SimplePNGMaskDataSet
 from musket.data.images import read_image, read_mask
 from musket.data.tables import BinarySegmentationDataSet
@@ -267,6 +268,12 @@ def test_attach_reaches_the_files_behind_all_views(tmp_path: Path, discs: Any, c
     assert attach_cache(whole, None) == 4
     assert discs.cache is None
     assert attach_cache(object(), cache) == attach_cache([1], cache) == 0
+
+
+def test_attach_reaches_both_sides_of_a_training_view(tmp_path: Path, discs: Any, cache: DecodeCache) -> None:
+    training = DirectoryDataSet(tmp_path / "discs" / "images")
+    assert attach_cache(TrainingView(discs, training), cache) == 2
+    assert discs.cache is training.cache is cache
 
 
 def test_attach_ends_where_datasets_name_each_other(discs: Any, cache: DecodeCache) -> None:
