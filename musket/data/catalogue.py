@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from musket.core.registry import Registry
 
 DATASETS = Registry("dataset")
+
+extra_train: dict[str, Any] = {}
+"""Datasets handed over in Python for the key ``extra_train_data``, by name."""
+
+dataset_augmenters: dict[str, Callable[..., Any]] = {}
+"""Functions the key ``dataset_augmenter`` can name: called with its other keys, they return dataset -> dataset."""
 
 
 def _fill() -> None:
@@ -16,6 +25,11 @@ def _fill() -> None:
         ("BinarySegmentationDataSet", "tables", "CSV with run-length masks of one class."),
         ("MultiClassSegmentationDataSet", "tables", "CSV with run-length masks, one row per image and class."),
         ("CompositeDataSet", "views", "Several datasets, one after another."),
+        ("CropAndSplit", "crops", "Every image cut into n x n cells."),
+        ("BlendedDataSet", "blending", "Half of the training images blended with random pictures."),
+        ("DropItemsDataset", "blending", "Objects cut out of other pictures, pasted into training images."),
+        ("TextMaskGenerator", "text_masks", "Ten pictures of turned text filled with textures."),
+        ("AspectRatioDataSet", "aspect", "Images cropped to one ratio of width to height."),
     ):
         DATASETS.add(name, f"musket.data.{module}:{name}", summary)
 

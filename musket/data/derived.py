@@ -17,9 +17,14 @@ class DerivedDataSet(DataSet):
 
     Attributes:
         child: the dataset this one shows; also ``parent``.
+
+    Raises:
+        DataError: the child is no dataset.
     """
 
     def __init__(self, child: Any):
+        if isinstance(child, str) or not hasattr(child, "__getitem__"):
+            raise DataError(f"{type(self).__name__} shows another dataset; found {child!r} in its place")
         self.child = self.parent = child
         self.name = getattr(child, "name", "")
         for member in ("folds", "holdoutArr"):

@@ -68,6 +68,27 @@ def splits_of(
     )
 
 
+def holdout_of(
+    dataset: Any,
+    settings: SplitSettings,
+    *,
+    group_function: Callable[[Any], Any] | None = None,
+    holdout: Iterable[int] | None = None,
+) -> Split | None:
+    """The holdout cut of :func:`splits_of` alone."""
+    given = getattr(dataset, "holdoutArr", None) if holdout is None else holdout
+    count = len(dataset)
+    if given is not None or settings.testSplit <= 0:
+        return cut_holdout(count, settings, given=given)
+    groups = groups_of(dataset)
+    return cut_holdout(
+        count,
+        settings,
+        _codes(stratify_classes(dataset, group_function), count) if settings.stratified else None,
+        None if groups is None else _codes(groups, count),
+    )
+
+
 def split_record(dataset: Any, settings: SplitSettings, *, holdout: Iterable[int] | None = None) -> dict[str, Any]:
     """What the splits of a dataset depend on, as plain data: the settings that matter, and digests of what is given."""
     given_folds = getattr(dataset, "folds", None)

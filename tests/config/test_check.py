@@ -400,13 +400,7 @@ ASKING = {
     "hyperparameters": "{a: [0, 1]}",
     "dumpPredictionsToCSV": "true",
     "gpus": "2",
-    "dataset.train": "{train: {get_train: []}}",
-    "dataset.validation": "{validation: {get_train: []}}",
-    "dataset.holdout": "{holdout: {get_train: []}}",
-    "extra_train_data": "{get_train: []}",
-    "dataset_augmenter": "{name: x}",
     "preprocessing": "[cache]",
-    "pretrain_transform": "get_train",
     "declarations": "{a: [b]}",
     "tasks": "{a: 1}",
     "compressPredictionsAsInts": "false",
@@ -446,11 +440,6 @@ def test_settings_that_ask_for_nothing_are_fine(words: Vocabulary) -> None:
         }.items()
     )
     assert unavailable(segmentation(f"{MINIMUM}{off}\n", words)) == []
-
-
-def test_datasets_described_by_files_are_not_there_yet(words: Vocabulary) -> None:
-    found = segmentation(MINIMUM + "datasets: {ds_1: {input_path: a, output_path: b}}\ndataset: ds_1\n", words)
-    assert [problem.key for problem in unavailable(found)] == ["datasets.ds_1"]
 
 
 def test_the_table_of_what_is_missing_names_keys_that_exist() -> None:

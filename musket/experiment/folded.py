@@ -1,0 +1,151 @@
+"""Folded data in the hands of users: which samples are in which part, and batches of them as training sees them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musket.artifacts import records
+from musket.artifacts.layout import Layout
+from musket.core.errors import DataError
+from musket.core.types import Batch
+from musket.data.identity import sample_ids
+from musket.data.loader import BatchLoader
+from musket.data.sampling import Negatives, PartSampler, Positivity
+from musket.data.split import splits_of
+from musket.data.views import SubDataSet
+from musket.experiment import build
+from musket.experiment.assemble import DatasetSources
+from musket.experiment.data import PreparedData, split_settings, with_extra
+
+if TYPE_CHECKING:
+    from musket.config.schema import SegmentationSpec
+    from musket.experiment.project import Project
+
+
+class FoldedDataSet:
+    """A dataset parted into folds. Positions count in :attr:`ds`.
+
+    Attributes:
+        data: dataset, ids and splits.
+        batchSize: samples of a batch.
+    """
+
+    def __init__(self, spec: SegmentationSpec, data: PreparedData, batchSize: int):
+        self.spec, self.data, self.batchSize = spec, data, batchSize
+
+    def __len__(self) -> int:
+        return len(self.data.folds)
+
+    @property
+    def ds(self) -> Any:
+        """The dataset; items for training are those of ``item(i, True)``."""
+        return self.data.dataset
+
+    @property
+    def folds(self) -> list[tuple[list[int], list[int]]]:
+        """Training and validation positions of each fold."""
+        return [(list(fold.train), list(fold.validation)) for fold in self.data.folds]
+
+    def indexes(self, foldNum: int, isTrain: bool) -> list[int]:
+        """Positions of a part, as they were split."""
+        return self.folds[foldNum][0 if isTrain else 1]
+
+    def sampledIndexes(self, foldNum: int, isTrain: bool, negatives: Negatives = "real") -> list[int]:
+        """Positions of a part after balancing, in the order of the first epoch (stage key ``negatives``)."""
+        return list(self._sampler(foldNum, isTrain, negatives).part)
+
+    def generator(
+        self, foldNum: int, isTrain: bool = True, negatives: Negatives = "real", returnBatch: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
+        """Batches without end, epoch after epoch: ``(x, y)``, and with returnBatch ``(x, y, batch)``.
+
+        x is N x H x W x C in the depth of the images, y N x H x W x classes of 0/1, both augmented (training only) and
+        resized as in training. Training leaves out a last batch that is not full. One epoch of it has
+        :meth:`foldIterations` batches.
+
+        Raises:
+            DataError: training, and there are fewer samples than a batch.
+        """
+        if isTrain:
+            self._check_batch(foldNum, negatives)
+        for epoch in itertools.count():
+            for batch in self._epoch(foldNum, isTrain, negatives, epoch):
+                assert batch.targets is not None, "samples without a truth are refused when they are read"
+                arrays = tuple(part.permute(0, 2, 3, 1).numpy() for part in (batch.images, batch.targets))
+                yield (*arrays, batch) if returnBatch else arrays
+
+    def load(self, foldNum: int, isTrain: bool = True, negatives: Negatives = "real", ln: int = 16) -> Batch:
+        """The first ``ln`` samples of a part (all, where there are fewer), as one batch of tensors N x C x H x W."""
+        positions = self.sampledIndexes(foldNum, isTrain, negatives)[:ln]
+        if not positions:
+            raise DataError(f"fold {foldNum}: there is no sample to {'train' if isTrain else 'validate'} on")
+        loader = BatchLoader(self._maker(isTrain), lambda _: positions, len(positions), augmented=True, workers=0)
+        return next(loader.epoch(0))
+
+    def addToTrain(self, ds: Any) -> None:
+        """More samples for every training part.
+
+        Raises:
+            DataError: some have ids of samples that are there already.
+        """
+        self.data = with_extra(self.data, ds)
+
+    def numBatches(self, foldNum: int, negatives: Negatives = "real", subsample: float = 1.0) -> int:
+        """Training batches of an epoch that sees a share of the samples."""
+        return round(len(self._sampler(foldNum, True, negatives)) * subsample) // self.batchSize
+
+    def foldIterations(self, foldNum: int, isTrain: bool = True, negatives: Negatives = "real") -> int:
+        """Batches of an epoch. The last one of validation may not be full."""
+        count = len(self._sampler(foldNum, isTrain, negatives))
+        return count // self.batchSize if isTrain else -(-count // self.batchSize)
+
+    def save(self, path: str | Path) -> None:
+        """Write the folds as YAML: a list of ``[train, validation]``, each a list of positions."""
+        records.write_yaml(Path(path), [[train, validation] for train, validation in self.folds])
+
+    def _sampler(self, fold: int, is_train: bool, negatives: Negatives) -> PartSampler:
+        return PartSampler(self.indexes(fold, is_train), negatives, self.data.is_positive)
+
+    def _check_batch(self, fold: int, negatives: Negatives) -> None:
+        if not self.foldIterations(fold, True, negatives):
+            count = len(self._sampler(fold, True, negatives))
+            raise DataError(f"fold {fold} has {count} training samples, fewer than one batch of {self.batchSize}")
+
+    def _epoch(self, fold: int, is_train: bool, negatives: Negatives, epoch: int) -> Iterable[Batch]:
+        sampler = self._sampler(fold, is_train, negatives)
+        seed = self.spec.random_state
+        order: Sequence[int] = sampler.order(epoch, seed) if is_train else sampler.part
+        loader = BatchLoader(
+            self._maker(is_train), lambda _: order, self.batchSize, drop_last=is_train, augmented=True, workers=0
+        )
+        return loader.epoch(epoch)
+
+    def _maker(self, is_train: bool) -> build.SampleMaker:
+        chain = build.chain_for(self.spec, is_train=is_train)
+        shape = build.TargetShape.of(self.spec)
+        return build.SampleMaker(self.ds, self.data.ids, chain, shape, self.spec.random_state, is_train)
+
+
+def folded_part(
+    spec: SegmentationSpec,
+    layout: Layout,
+    dataset: Any,
+    project: Project | None,
+    positions: Sequence[int],
+    batch: int,
+) -> FoldedDataSet:
+    """Some samples of a dataset parted into folds by the rules of a config, without holdout; nothing is stored.
+
+    Raises:
+        DataError: too few samples to split; a position is outside the dataset.
+    """
+    part: Any = SubDataSet(dataset, positions)
+    vars(part).pop("holdoutArr", None)
+    settings = replace(split_settings(spec), testSplit=0.0)
+    sources = DatasetSources(spec, layout, project)
+    found = splits_of(part, settings, group_function=sources.group_function())
+    return FoldedDataSet(spec, PreparedData(part, sample_ids(part), found.folds, (), Positivity(part), dataset), batch)
