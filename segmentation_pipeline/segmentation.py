@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from musket.experiment.facade import Experiment
 from musket.experiment.facade import parse as _parse
 from musket.models.catalogue import custom_models
+from musket.predict.ensemble import ansemblePredictions, ensemble_predictions
 
-__all__ = ["custom", "custom_models", "parse"]
+__all__ = ["ansemblePredictions", "custom", "custom_models", "ensemble_predictions", "parse"]
 
 custom = SimpleNamespace(models=custom_models)
 """The other former spelling: ``segmentation.custom.models["MyUnet"] = build``."""

@@ -19,8 +19,9 @@ from musket.core.errors import ArtifactError
 from musket.core.runtime import make_fabric, memory_format
 from musket.experiment import build
 from musket.predict.crops import Crops
-from musket.predict.ensemble import Groups, shares
+from musket.predict.ensemble import shares
 from musket.predict.frame import Fit, InputShape
+from musket.predict.members import Groups
 from musket.predict.runner import Failures, Scored, Source, predict
 from musket.predict.views import Forward, averaged, views_of
 

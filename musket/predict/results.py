@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +14,16 @@ from musket.predict.runner import Scored
 
 @dataclass(frozen=True)
 class Map:
-    """A map of scores or truth; ``arr`` is float H x W x classes at the size of its image."""
+    """A map of scores or truth; ``arr`` is float H x W x classes at the image's size. For numpy it is that array."""
 
     arr: np.ndarray
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.arr.shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.arr, dtype=dtype, copy=copy)
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,10 @@ def as_batch(scored: Sequence[Scored]) -> PredictedBatch:
         results=[one.scores[0] for one in scored],
         segmentation_maps=[Map(one.truth.astype(np.float32)) for one in scored if one.truth is not None],
     )
+
+
+def batches(scored: Iterable[Scored], size: int) -> Iterator[PredictedBatch]:
+    """Results as they come, bundled by ``size``."""
+    remaining = iter(scored)
+    while batch := list(itertools.islice(remaining, size)):
+        yield as_batch(batch)

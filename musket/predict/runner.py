@@ -19,8 +19,8 @@ import torch
 from musket.core.cells import Window
 from musket.core.errors import DataError, MusketError, SampleFailure
 from musket.predict.crops import Canvas, Crops
-from musket.predict.ensemble import Groups, mean_scores
 from musket.predict.frame import Fit, Undo
+from musket.predict.members import Groups, mean_scores
 from musket.predict.views import Forward
 
 READ_AHEAD = 256 * 2**20

@@ -43,9 +43,7 @@ HORIZONTAL: Views = (*PLAIN, View(flip_lr=True))
 FLIPS: Views = (*HORIZONTAL, View(flip_ud=True), View(flip_lr=True, flip_ud=True))
 ALL: Views = tuple(View(flip_lr=mirror, turns=turns) for mirror in (False, True) for turns in range(4))
 
-NAMED: Mapping[str, Views] = MappingProxyType(
-    {"Horizontal": HORIZONTAL, "Horizontal_and_vertical": FLIPS, "All": ALL, "None": PLAIN}
-)
+NAMED: Mapping[str, Views] = MappingProxyType({"Horizontal": HORIZONTAL, "Horizontal_and_vertical": FLIPS, "All": ALL})
 """What ``testTimeAugmentation`` and ``ttflips`` name; upper and lower case are the same."""
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from musket.core.errors import DataError, MusketError
-from musket.predict.ensemble import ansemblePredictions, ensemble_predictions, mean_scores, shares
+from musket.predict.ensemble import ansemblePredictions, ensemble_predictions, shares
+from musket.predict.members import mean_scores
 from musket.predict.views import Forward
 
 BATCH = torch.ones(2, 1, 3, 4)

@@ -1,0 +1,278 @@
+"""The part of an experiment that predicts: folders and datasets in; calls, files, batches or arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musket.core.errors import MusketError
+
+if TYPE_CHECKING:
+    from musket.artifacts.layout import Layout
+    from musket.config.schema import SegmentationSpec
+    from musket.experiment.inference import Choice, TrainedModel
+    from musket.predict.results import Map, PredictedBatch
+    from musket.predict.runner import Failures, Scored
+
+Weights = Sequence[float] | None
+OnPredict = Callable[[str, "Map", Any], object]
+
+
+class Predicting:
+    """Methods of :class:`musket.experiment.facade.Experiment`. Their arguments mean the same everywhere.
+
+    Args:
+        fold: one fold or several, None for all; the mean of several is taken.
+        stage: one stage or several, None for all, -1 for the last.
+        limit: at most this many items; -1 for all.
+        batchSize: images, or cells of them, that are predicted at once; default ``inference_batch`` of the config.
+            Called batch_size in the methods that always called it so.
+        ttflips: test-time views: ``"Horizontal"``, ``"Horizontal_and_vertical"``, or True for four turns, plain and
+            mirrored; ``testTimeAugmentation`` of the config overrides it.
+        weights: of the networks in their mean, one each (folds outermost, stages within), divided by their sum.
+            Default: all alike.
+    """
+
+    if TYPE_CHECKING:
+        spec: SegmentationSpec
+        layout: Layout
+
+        def _fold_count(self) -> int: ...
+
+        def get_dataset(self, name: str | None = None) -> Any: ...
+
+    def load_model(self, fold: Choice = 0, stage: Choice = -1, weights: Weights = None) -> TrainedModel:
+        """Networks with their best weights; lists (or None = all) give an ensemble. Has ``predict(images)``."""
+        from musket.experiment.inference import load
+
+        return load(self.spec, self.layout, self._fold_count(), fold, stage, weights)
+
+    def predict_in_directory(
+        self,
+        spath: Any,
+        fold: Choice,
+        stage: Any = -1,
+        cb: Any = None,
+        data: Any = None,
+        limit: int = -1,
+        batchSize: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> None:
+        """Call ``cb(file_name, map, data)`` once for every image of a folder; ``map.arr`` holds H x W x classes scores.
+
+        The stage may be left out, as in ``predict_in_directory(path, [0, 1], cb, data)``: then the last one is used.
+
+        Raises:
+            DataError: some files could not be predicted; raised at the end, when all others are done.
+        """
+        from musket.data.folders import DirectoryDataSet
+
+        self.predict_in_dataset(
+            DirectoryDataSet(spath), fold, stage, cb, data, limit, batchSize, ttflips, weights=weights
+        )
+
+    def predict_in_dataset(
+        self,
+        dataset: Any,
+        fold: Choice,
+        stage: Any = -1,
+        cb: Any = None,
+        data: Any = None,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> None:
+        """Call ``cb(id, map, data)`` once for every sample of a dataset, or of an entry of ``datasets``.
+
+        The stage may be left out, as in :meth:`predict_in_directory`.
+
+        Raises:
+            DataError: some samples could not be predicted; raised at the end, when all others are done.
+        """
+        from musket.predict.results import Map
+
+        if callable(stage):
+            # What stood behind the stage has moved one place forward.
+            stage, cb, data = -1, stage, cb if data is None else data
+        if not callable(cb):
+            raise MusketError(f"a function to call with every result is needed: cb(name, map, data); found {cb!r}")
+        with _reported() as failures:
+            for scored in self._on_dataset(
+                dataset, fold, stage, limit, batch_size, ttflips, weights, failures=failures
+            ):
+                cb(scored.id, Map(scored.scores[0]), data)
+
+    def predict_to_directory(
+        self,
+        spath: Any,
+        tpath: str | Path,
+        fold: Choice = 0,
+        stage: Choice = 0,
+        limit: int = -1,
+        batchSize: int | None = None,
+        binaryArray: bool = False,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> None:
+        """Write a prediction per image of a folder: ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray.
+
+        NAME is the image's name up to its first dot.
+
+        Raises:
+            MusketError: two images would be written to one file; raised before anything is predicted.
+            DataError: some files could not be predicted; raised at the end, when all others are done.
+        """
+        from musket.data.folders import DirectoryDataSet
+        from musket.predict.sinks import write_npy, write_png
+
+        folder, dataset = Path(tpath), DirectoryDataSet(spath)
+        write, suffix = (write_npy, "npy") if binaryArray else (write_png, "png")
+        names = _separate_names(dataset.sample_ids())
+        with _reported() as failures:
+            for scored in self._on_dataset(dataset, fold, stage, limit, batchSize, ttflips, weights, failures=failures):
+                write(folder / f"{names[scored.id]}.{suffix}", scored.scores[0])
+
+    def predict_on_directory(
+        self,
+        path: Any,
+        fold: Choice = 0,
+        stage: Choice = 0,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> Iterator[PredictedBatch]:
+        """Predictions of a folder's images, batch by batch.
+
+        Raises:
+            DataError: some files could not be predicted; raised at the end, when all others are done.
+        """
+        from musket.data.folders import DirectoryDataSet
+        from musket.predict.results import batches
+
+        size, dataset = batch_size or self.spec.inference_batch, DirectoryDataSet(path)
+        with _reported() as failures:
+            scored = self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights, failures=failures)
+            yield from batches(scored, size)
+
+    def predict_on_dataset(
+        self,
+        dataset: Any,
+        fold: Choice = 0,
+        stage: Choice = 0,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> Iterator[PredictedBatch]:
+        """Predictions of a dataset's samples in dataset order, batch by batch. A name means :meth:`get_dataset`.
+
+        Raises:
+            DataError: a sample could not be predicted; raised at once, for a consumer may count on the order.
+        """
+        from musket.predict.results import batches
+
+        size = batch_size or self.spec.inference_batch
+        yield from batches(self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights), size)
+
+    def predict_all_to_array(
+        self,
+        dataset: Any,
+        fold: Choice = None,
+        stage: Choice = None,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> np.ndarray:
+        """All predictions of a dataset whose images have one size: N x H x W x classes, in dataset order.
+
+        Raises:
+            MusketError: the images differ in size.
+            DataError: some samples could not be predicted; names all of them.
+        """
+        return self.predict_all_to_array_with_ids(dataset, fold, stage, limit, batch_size, ttflips, weights)[0]
+
+    def predict_all_to_array_with_ids(
+        self,
+        dataset: Any,
+        fold: Choice = None,
+        stage: Choice = None,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        weights: Weights = None,
+    ) -> tuple[np.ndarray, list[str]]:
+        """The same, and the ids of the samples. Raises as :meth:`predict_all_to_array`."""
+        results: list[np.ndarray] = []
+        ids: list[str] = []
+        with _reported() as failures:
+            for scored in self._on_dataset(
+                dataset, fold, stage, limit, batch_size, ttflips, weights, failures=failures
+            ):
+                if results and scored.scores[0].shape != results[0].shape:
+                    raise MusketError(
+                        f"maps of different sizes make no single array: that of {ids[0]} is {_size(results[0])}, "
+                        f"that of {scored.id} {_size(scored.scores[0])} (height x width); "
+                        "use predict_on_dataset, which gives them batch by batch"
+                    )
+                results.append(scored.scores[0])
+                ids.append(scored.id)
+        if not results:
+            return np.zeros((0, 0, 0, 0), dtype=np.float32), ids
+        return np.stack(results), ids
+
+    def _on_dataset(
+        self,
+        dataset: Any,
+        fold: Choice,
+        stage: Choice,
+        limit: int,
+        batch_size: int | None,
+        ttflips: Any,
+        weights: Weights = None,
+        *,
+        needs_truth: bool = False,
+        failures: Failures | None = None,
+    ) -> Iterator[Scored]:
+        from musket.data.identity import sample_ids
+        from musket.experiment.build import TargetShape
+        from musket.experiment.inference import dataset_sources
+
+        dataset = self.get_dataset(dataset) if isinstance(dataset, str) else dataset
+        model = self.load_model(fold, stage, weights)
+        ids = sample_ids(dataset)
+        count = len(ids) if limit < 0 else min(limit, len(ids))
+        sources = dataset_sources(dataset, ids, range(count), TargetShape.of(self.spec), needs_truth)
+        return model.scored(sources, batch_size, failures=failures, ttflips=ttflips)
+
+
+@contextmanager
+def _reported() -> Iterator[Failures]:
+    """Collects images that fail and raises once all others are done; an error inside goes out as it is."""
+    from musket.predict.runner import Failures
+
+    failures = Failures()
+    yield failures
+    failures.raise_if_any()
+
+
+def _separate_names(files: Sequence[str]) -> dict[str, str]:
+    """File -> its name up to the first dot. Raises MusketError when two share one."""
+    owners: dict[str, str] = {}
+    for file in files:
+        other = owners.setdefault(file.partition(".")[0], file)
+        if other != file:
+            name = file.partition(".")[0]
+            raise MusketError(f"{other} and {file} would both be written to {name}; keep them in separate folders")
+    return {file: name for name, file in owners.items()}
+
+
+def _size(scores: np.ndarray) -> str:
+    return f"{scores.shape[0]} x {scores.shape[1]}"
