@@ -17,6 +17,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def decoded_images_are_kept_among_the_tests_own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is written into the cache folder of whoever runs the tests; programs they start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_parts_are_forgotten() -> Iterator[None]:
     """Parts that a test registers end with it, so that no test depends on those before it."""

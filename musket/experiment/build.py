@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from musket.augment.background import BackgroundReplacer
 from musket.augment.catalogue import AUGMENTERS
 from musket.augment.compile import Chain
-from musket.config.values import Call
-from musket.core.errors import ConfigError, DataError, MusketError, Problem
+from musket.augment.nested import build_operations
+from musket.core.errors import DataError, MusketError
 from musket.core.geometry import with_channels
 from musket.core.runtime import generator
 from musket.core.types import Sample
+from musket.data.backgrounds import Backgrounds, replace_background
+from musket.data.draws import reading_epoch
 from musket.data.views import read_item
 
 if TYPE_CHECKING:
     import torch
 
-    from musket.config.schema import Part, SegmentationSpec, StageSpec
+    from musket.config.schema import SegmentationSpec, StageSpec
     from musket.pipelines.segmentation import Normalization, SegmentationPipeline
     from musket.training.hooks import Hook
+
+BACKGROUND = "BackgroundReplacer"
+"""The augmenter that works on the dataset, before all others."""
 
 
 @dataclass(frozen=True)
 class TargetShape:
-    """What the network of a spec takes and gives."""
+    """What the network of a spec takes and gives; without height and width images of any size."""
 
-    height: int
-    width: int
+    height: int | None
+    width: int | None
     channels: int
     classes: int
 
     @classmethod
     def of(cls, spec: SegmentationSpec) -> TargetShape:
-        height, width, channels = spec.shape
-        return cls(height, width, channels, spec.mask_channels)
+        height, width = spec.input_size or (None, None)
+        return cls(height, width, spec.shape[2], spec.mask_channels)
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
@@ -112,6 +116,39 @@ def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class ReplaceBackground:
+    """Other backgrounds behind the objects of training samples; see :mod:`musket.data.backgrounds`."""
+
+    options: BackgroundReplacer
+    pictures: Backgrounds
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        augment = self.options.augment if self.options.augmenters else None
+        options = self.options
+        return replace_background(image, mask, random, self.pictures, options.rate, options.erosion, augment)
+
+
+def background_for(spec: SegmentationSpec, folders: Sequence[Path]) -> ReplaceBackground | None:
+    """BackgroundReplacer of a config, if it has one.
+
+    Args:
+        folders: where a relative path may begin; the first in which it exists counts.
+
+    Raises:
+        DataError: there is no such folder, or it holds no picture.
+    """
+    part = next((part for part in spec.augmentation if part.name == BACKGROUND), None)
+    if part is None:
+        return None
+    (options,) = build_operations([part], AUGMENTERS)
+    assert isinstance(options, BackgroundReplacer)
+    found = [folder / options.path for folder in folders if (folder / options.path).is_dir()]
+    return ReplaceBackground(options, Backgrounds(found[0] if found else folders[0] / options.path))
+
+
+@dataclass(frozen=True)
 class SampleMaker:
     """Reads, checks, augments and resizes one sample for the loader. Plain data inside, so workers can receive it."""
 
@@ -121,21 +158,53 @@ class SampleMaker:
     shape: TargetShape
     seed: int
     is_train: bool
+    background: ReplaceBackground | None = None
 
     def __call__(self, position: int, epoch: int | None) -> Sample:
         sample_id = self.ids[position]
-        item = fetch(self.dataset, position, self.is_train)
+        with reading_epoch(epoch):
+            item = fetch(self.dataset, position, self.is_train)
         image, mask = checked_arrays(item, sample_id, self.shape, needs_truth=True)
-        random = None if epoch is None else generator(self.seed, "augment", epoch, sample_id)
+        # What transforms draw for evaluation is the same whenever a sample is looked at.
+        random = generator(self.seed, "augment", epoch, sample_id) if self.is_train else transforms_random(sample_id)
+        if self.background is not None and mask is not None:
+            image, mask = self.background(image, mask, random)
         image, mask = self.chain(image, mask, random)
         return Sample(sample_id, image, mask)
 
 
-def chain_for(spec: SegmentationSpec, parts: Sequence[Part]) -> Chain:
-    """Augmentation steps and the final resize as one function."""
+def training_maker(
+    spec: SegmentationSpec, dataset: Any, ids: Sequence[str], seed: int, folders: Sequence[Path]
+) -> SampleMaker:
+    """Samples as a network is trained on them.
+
+    Args:
+        seed: of all draws, beside epoch and sample id.
+        folders: where relative paths of the config may begin.
+
+    Raises:
+        DataError: there are no background pictures.
+    """
+    chain, background = chain_for(spec, is_train=True), background_for(spec, folders)
+    return SampleMaker(dataset, ids, chain, TargetShape.of(spec), seed, True, background)
+
+
+def evaluation_maker(spec: SegmentationSpec, dataset: Any, ids: Sequence[str]) -> SampleMaker:
+    """Samples as a network is judged on them during training: transforms and the resize."""
+    return SampleMaker(dataset, ids, chain_for(spec, is_train=False), TargetShape.of(spec), 0, False)
+
+
+def transforms_random(sample_id: str) -> np.random.Generator:
+    """The draws of ``transforms`` for a sample that is not trained on."""
+    return generator("transforms", sample_id)
+
+
+def chain_for(spec: SegmentationSpec, *, is_train: bool) -> Chain:
+    """Augmentation (for training), transforms and the final resize as one function."""
     shape = TargetShape.of(spec)
-    operations = tuple(AUGMENTERS.load(part.name)(**part.options) for part in parts)
-    return Chain(operations, shape.height, shape.width)
+    parts = [*(spec.augmentation if is_train else ()), *spec.transforms]
+    parts = [part for part in parts if part.name != BACKGROUND]
+    return Chain(build_operations(parts, AUGMENTERS), shape.height, shape.width)
 
 
 def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Module:
@@ -202,45 +271,3 @@ def build_callbacks(spec: SegmentationSpec, stage: StageSpec) -> list[Hook]:
 
     parts = [*(spec.callbacks if stage.callbacks is None else stage.callbacks), *(stage.extra_callbacks or ())]
     return [CALLBACKS.load(part.name)(**part.options) for part in parts]
-
-
-def build_dataset(
-    spec: SegmentationSpec, factories: Callable[[str], Any], name: str | None, data_folder: Path | None
-) -> Any:
-    """The dataset a config names.
-
-    Args:
-        factories: name -> dataset function or class (project modules first, then built-in ones).
-        name: entry of ``datasets``, or None for ``dataset``.
-        data_folder: working directory while the function runs, so that relative paths mean the project's data.
-
-    Raises:
-        ConfigError: the config names no such dataset.
-        DataError: the function failed; its own error is named, never swallowed.
-    """
-    call = spec.dataset if name is None else spec.datasets.get(name)
-    if isinstance(call, str):
-        name, call = call, spec.datasets.get(call)
-    if call is None:
-        known = f"; entries of datasets: {', '.join(spec.datasets)}" if spec.datasets else ""
-        key, problem = ("dataset", f"no dataset in the config and none given to fit(){known}")
-        if name is not None:
-            key, problem = (f"datasets.{name}", f"there is no such entry{known}")
-        raise ConfigError(spec.source, [Problem(0, 0, key, problem)])
-    assert isinstance(call, Call), "the config check refuses other forms as not available yet"
-    function = factories(call.name)
-    with contextlib.ExitStack() as stack:
-        if data_folder is not None and data_folder.is_dir():
-            stack.enter_context(contextlib.chdir(data_folder))
-        try:
-            dataset = function(*call.args, **call.kwargs)
-        except MusketError:
-            raise
-        except Exception as error:
-            where = inspect.getsourcefile(function) if callable(function) else None
-            raise DataError(
-                f"dataset function {call.name} failed: {type(error).__name__}: {error}", path=where
-            ) from error
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-        raise DataError(f"dataset function {call.name} returned {type(dataset).__name__}, which is no dataset")
-    return dataset

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.runtime import silence_telemetry
+from musket.experiment.evaluating import Evaluating
+from musket.experiment.predicting import Predicting
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
+    from musket.experiment.checkup import Progress
     from musket.experiment.data import PreparedData
-    from musket.experiment.inference import Choice, TrainedModel
+    from musket.experiment.folded import FoldedDataSet
+    from musket.experiment.inference import Choice
     from musket.experiment.project import Project
-    from musket.predict.results import Map, PredictedBatch
-    from musket.predict.runner import Failures, Scored
+    from musket.experiment.unit import FitContext, FitOptions
+    from musket.predict.results import PredictedBatch
+    from musket.report.check_report import CheckReport
     from musket.training.lr_finder import LRFinder
 
-OnPredict = Callable[[str, "Map", Any], object]
 
-
-class Experiment:
+class Experiment(Predicting, Evaluating):
     """One experiment: its checked config and the folder its results lie in.
 
     Attributes:
@@ -48,6 +50,7 @@ class Experiment:
         self.accept_changes = False
         self._dataset: Any = None
         self._prepared: PreparedData | None = None
+        self._holdout: list[int] | None = None
 
     @classmethod
     def from_spec(cls, spec: ExperimentSpec, project: Project | None = None) -> Experiment:
@@ -92,8 +95,8 @@ class Experiment:
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
-        from musket.experiment.evaluate import summarize
-        from musket.experiment.unit import FitContext, FitOptions
+        from musket.experiment.evaluate import check
+        from musket.experiment.unit import FitOptions
         from musket.report.samples import draw_triples, write_jpg
         from musket.report.tables import summary_table
         from musket.training.display import logged_to
@@ -110,13 +113,12 @@ class Experiment:
         with run.failures_recorded(self.layout), logged_to(console):
             data = self._prepare(dataset)
             run.check_unfinished(self.spec, self.layout, options, len(data.folds))
+            check(self, data)
             fabric = run.local_fabric(self.spec)
             console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
-            run.fit(FitContext(self.spec, self.layout, data, options, fabric, console, picture))
+            run.fit(self._context(data, options, fabric, console, picture))
             folds = run.trained_folds(self.spec, self.layout, len(data.folds))
-            summary = summarize(self.spec, self.layout, data, folds, subsample)
-            records.write_yaml(self.layout.summary, summary)
-            self.layout.in_progress.unlink(missing_ok=True)
+            summary = self._summarize(data, folds, subsample)
         console.print(summary_table(summary))
         console.print(f"results in {self.layout.folder}", highlight=False)
         return summary
@@ -153,15 +155,78 @@ class Experiment:
         """
         from musket.experiment import run
         from musket.experiment.lr_search import search_rate
-        from musket.experiment.unit import FitContext, FitOptions
+        from musket.experiment.unit import FitOptions
 
         _check_subsample(subsample)
         self._refuse_unavailable()
         console = _console(quiet=not self.spec.verbose)
         options = FitOptions(folds=foldsToExecute, subsample=subsample)
         data, fabric = self._prepare(ds), run.local_fabric(self.spec)
-        context = FitContext(self.spec, self.layout, data, options, fabric, console, lambda path, samples: None)
+        context = self._context(data, options, fabric, console, lambda path, samples: None)
         return search_rate(context, stage, start_lr, end_lr, epochs)
+
+    def check(
+        self,
+        dataset: Any = None,
+        *,
+        estimate: bool = True,
+        fill_cache: bool = False,
+        on_progress: Progress | None = None,
+    ) -> CheckReport:
+        """Open the data before training: read every sample once, fill the folds, try a step.
+
+        Args:
+            dataset: as in :meth:`fit`.
+            estimate: also tell memory and time on this machine, from a trial step.
+            fill_cache: keep what is decoded, as the key ``cache`` says.
+            on_progress: called with the samples done, all of them, and how many of those done cannot be used.
+
+        Returns:
+            the report: ``ok``, ``problems``, ``warnings``, figures; as text what ``musket check`` prints. Nothing that
+            is wrong with the data is raised. Without any dataset only the config was checked.
+        """
+        from musket.experiment.checkup import check_data
+        from musket.report.check_report import config_report
+
+        self._refuse_unavailable()
+        if dataset is None and self.spec.dataset is None:
+            return config_report(self.spec)
+
+        def opened() -> Any:
+            return self._build_dataset(dataset) if dataset is None or isinstance(dataset, str) else dataset
+
+        return check_data(
+            self.spec,
+            self.layout,
+            self.project,
+            opened,
+            with_estimate=estimate,
+            fill_cache=fill_cache,
+            on_progress=on_progress,
+        )
+
+    def _context(self, data: PreparedData, options: FitOptions, fabric: Any, console: Any, picture: Any) -> FitContext:
+        from musket.experiment.data import samples_of
+        from musket.experiment.finals import each_epoch
+        from musket.experiment.unit import FitContext
+
+        samples = samples_of(self.spec, data)
+        return FitContext(
+            self.spec,
+            self.layout,
+            data,
+            samples,
+            options,
+            fabric,
+            console,
+            picture,
+            self._folders(),
+            partial(each_epoch, self),
+        )
+
+    def _folders(self) -> list[Path]:
+        """Where relative paths of the config may begin."""
+        return [self.layout.folder, *([] if self.project is None else [self.project.data])]
 
     def _refuse_unavailable(self) -> None:
         from musket.config.check import refuse_unavailable
@@ -181,23 +246,47 @@ class Experiment:
         return self._dataset
 
     def _build_dataset(self, name: str | None) -> Any:
-        from musket.experiment.build import build_dataset
-        from musket.experiment.data import dataset_factory
+        from musket.experiment.assemble import DatasetSources
 
-        folder = self.project.data if self.project is not None else None
-        if self.spec.datasets_path is not None:
-            folder = self.layout.folder / self.spec.datasets_path
-        return build_dataset(self.spec, dataset_factory(self.spec, self.project), name, folder)
+        sources = DatasetSources(self.spec, self.layout, self.project)
+        return sources.main() if name is None else sources.entry(name)
 
     def _prepare(self, dataset: Any = None) -> PreparedData:
         from musket.experiment.data import prepare
 
+        if dataset is None and self.spec.dataset is None and self._prepared is not None:
+            return self._prepared  # that of fit, where the config names none
         if dataset is None or isinstance(dataset, str):
             dataset = self.get_dataset(dataset)
         # Ids of a dataset that cannot tell them are read item by item, so they are asked for once.
-        if self._prepared is None or self._prepared.dataset is not dataset:
-            self._prepared = prepare(self.spec, self.layout, dataset, self.project)
+        if self._prepared is None or self._prepared.source is not dataset:
+            self._prepared = prepare(self.spec, self.layout, dataset, self.project, holdout=self._holdout)
         return self._prepared
+
+    def setHoldout(self, indices: Iterable[int] | None) -> None:
+        """Hold out these positions of the dataset, in place of ``testSplit``; None takes that back.
+
+        Raises:
+            ArtifactError: (when the data is used) the splits were drawn already with another holdout.
+        """
+        self._holdout = None if indices is None else [int(index) for index in indices]
+        self._prepared = None
+
+    def kfold(self, ds: Any = None, indeces: Sequence[int] | None = None, batch: int | None = None) -> FoldedDataSet:
+        """The data parted into folds, as training sees it.
+
+        Args:
+            ds: dataset; default the config's own.
+            indeces: only these samples: folds are drawn among them, without holdout, and not stored.
+            batch: samples of a batch; default the config's.
+        """
+        from musket.experiment.folded import FoldedDataSet, folded_part
+
+        size = batch or self.spec.batch
+        if indeces is None:
+            return FoldedDataSet(self.spec, self._prepare(ds), size)
+        dataset = self.get_dataset(ds) if ds is None or isinstance(ds, str) else ds
+        return folded_part(self.spec, self.layout, dataset, self.project, indeces, size)
 
     def holdout(self, ds: Any = None) -> Any:
         """The samples kept out of every fold. Raises ArtifactError when the config cuts none off."""
@@ -207,10 +296,10 @@ class Experiment:
         return data.subset(data.holdout, "holdout")
 
     def train_without_holdout(self, ds: Any = None) -> Any:
-        """All samples but the holdout."""
+        """All samples but the holdout (and ``extra_train_data``)."""
         data = self._prepare(ds)
-        kept = set(data.holdout)
-        return data.subset([position for position in range(len(data.ids)) if position not in kept], "train")
+        kept, count = set(data.holdout), len(data.ids) - data.extra
+        return data.subset([position for position in range(count) if position not in kept], "train")
 
     def validation(self, ds: Any = None, foldNum: int = 0) -> Any:
         """The validation part of a fold."""
@@ -261,216 +350,10 @@ class Experiment:
 
         return build_model(self.spec)
 
-    def load_model(self, fold: Choice = 0, stage: Choice = -1) -> TrainedModel:
-        """Networks with their best weights; lists (or None = all) give an ensemble. Has ``predict(images)``."""
-        from musket.experiment.inference import load
-
-        return load(self.spec, self.layout, self._fold_count(), fold, stage)
-
-    # ----------------------------------------------------------------------------------------------- prediction
-
-    def predict_in_directory(
-        self,
-        spath: Any,
-        fold: Choice,
-        stage: Any = -1,
-        cb: Any = None,
-        data: Any = None,
-        limit: int = -1,
-        batchSize: int | None = None,
-        ttflips: Any = False,
-    ) -> None:
-        """Call ``cb(file_name, map, data)`` once for every image of a folder; ``map.arr`` holds H x W x classes scores.
-
-        The stage may be left out, as in ``predict_in_directory(path, [0, 1], cb, data)``: then the last one is used.
-
-        Raises:
-            DataError: some files could not be predicted; raised at the end, when all others are done.
-        """
-        from musket.predict.results import Map
-
-        if callable(stage):
-            stage, cb, data = -1, stage, cb
-        if not callable(cb):
-            raise MusketError("predict_in_directory needs a function to call: cb(file_name, map, data)")
-        with _reported() as failures:
-            for scored in self._in_directory(spath, fold, stage, limit, batchSize, ttflips, failures):
-                cb(scored.id, Map(scored.scores[0]), data)
-
-    def predict_to_directory(
-        self,
-        spath: Any,
-        tpath: str | Path,
-        fold: Choice = 0,
-        stage: Choice = 0,
-        limit: int = -1,
-        batchSize: int | None = None,
-        binaryArray: bool = False,
-        ttflips: Any = False,
-    ) -> None:
-        """Write a prediction per image of a folder: ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray.
-
-        NAME is the image's name up to its first dot.
-
-        Raises:
-            MusketError: two images would be written to one file; raised before anything is predicted.
-            DataError: some files could not be predicted; raised at the end, when all others are done.
-        """
-        from musket.data.folders import DirectoryDataSet
-        from musket.predict.sinks import write_npy, write_png
-
-        folder, dataset = Path(tpath), DirectoryDataSet(spath)
-        written: dict[str, str] = {}
-        for image in dataset.sample_ids():
-            other = written.setdefault(_stem(image), image)
-            if other != image:
-                raise MusketError(
-                    f"{other} and {image} would both be written to {_stem(image)}; keep them in separate folders"
-                )
-        with _reported() as failures:
-            for scored in self._on_dataset(dataset, fold, stage, limit, batchSize, ttflips, False, failures):
-                name = _stem(scored.id)
-                if binaryArray:
-                    write_npy(folder / f"{name}.npy", scored.scores[0])
-                else:
-                    write_png(folder / f"{name}.png", scored.scores[0])
-
-    def predict_on_directory(
-        self,
-        path: Any,
-        fold: Choice = 0,
-        stage: Choice = 0,
-        limit: int = -1,
-        batch_size: int | None = None,
-        ttflips: Any = False,
-    ) -> Iterator[PredictedBatch]:
-        """Predictions of a folder's images, batch by batch."""
-        size = batch_size or self.spec.inference_batch
-        with _reported() as failures:
-            yield from _batched(self._in_directory(path, fold, stage, limit, size, ttflips, failures), size)
-
-    def predict_on_dataset(
-        self,
-        dataset: Any,
-        fold: Choice = 0,
-        stage: Choice = 0,
-        limit: int = -1,
-        batch_size: int | None = None,
-        ttflips: Any = False,
-    ) -> Iterator[PredictedBatch]:
-        """Predictions of a dataset's samples in dataset order, batch by batch. A name means :meth:`get_dataset`."""
-        size = batch_size or self.spec.inference_batch
-        dataset = self.get_dataset(dataset) if isinstance(dataset, str) else dataset
-        yield from _batched(self._on_dataset(dataset, fold, stage, limit, size, ttflips, needs_truth=False), size)
-
-    def predict_all_to_array(
-        self,
-        dataset: Any,
-        fold: Choice = None,
-        stage: Choice = None,
-        limit: int = -1,
-        batch_size: int | None = None,
-        ttflips: Any = False,
-    ) -> np.ndarray:
-        """All predictions of a dataset whose images have one size: N x H x W x classes, in dataset order."""
-        batches = self.predict_on_dataset(dataset, fold, stage, limit, batch_size, ttflips)
-        results = [scores for batch in batches for scores in batch.results]
-        sizes = {scores.shape for scores in results}
-        if len(sizes) > 1:
-            raise MusketError(
-                f"the images have {len(sizes)} different sizes, so their maps make no single array; "
-                "use predict_on_dataset, which gives them batch by batch"
-            )
-        return np.stack(results)
-
-    def evaluateAll(
-        self,
-        ds: Any,
-        fold: int,
-        stage: Choice = -1,
-        negatives: Any = "real",
-        ttflips: Any = None,
-        batchSize: int | None = None,
-    ) -> Iterator[PredictedBatch]:
-        """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch."""
-        from musket.data.sampling import part_order
-
-        data = self._prepare(ds)
-        positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
-        part = data.subset(positions, f"validation{fold}")
-        size = batchSize or self.spec.inference_batch
-        yield from _batched(self._on_dataset(part, fold, stage, -1, size, ttflips, needs_truth=True), size)
-
-    def _in_directory(
-        self,
-        path: Any,
-        fold: Choice,
-        stage: Choice,
-        limit: int,
-        batch_size: int | None,
-        ttflips: Any,
-        failures: Failures,
-    ) -> Iterator[Scored]:
-        from musket.data.folders import DirectoryDataSet
-
-        yield from self._on_dataset(DirectoryDataSet(path), fold, stage, limit, batch_size, ttflips, False, failures)
-
-    def _on_dataset(
-        self,
-        dataset: Any,
-        fold: Choice,
-        stage: Choice,
-        limit: int,
-        batch_size: int | None,
-        ttflips: Any,
-        needs_truth: bool,
-        failures: Failures | None = None,
-    ) -> Iterator[Scored]:
-        from musket.data.identity import sample_ids
-        from musket.experiment.build import TargetShape
-        from musket.experiment.inference import dataset_sources
-
-        _refuse_views(ttflips)
-        model = self.load_model(fold, stage)
-        ids = sample_ids(dataset)
-        count = len(ids) if limit < 0 else min(limit, len(ids))
-        sources = dataset_sources(dataset, ids, range(count), TargetShape.of(self.spec), needs_truth)
-        return model.scored(sources, batch_size, failures=failures)
-
-
-class _reported:
-    """Collects images that fail and raises once all others are done; an error inside goes out as it is."""
-
-    def __enter__(self) -> Failures:
-        from musket.predict.runner import Failures
-
-        self.failures = Failures()
-        return self.failures
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None:
-            self.failures.raise_if_any()
-
-
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
-
 
 def _check_subsample(subsample: float) -> None:
     if not 0 < subsample <= 1:
         raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
-
-
-def _refuse_views(ttflips: Any) -> None:
-    if ttflips:
-        raise MusketError("not available yet: ttflips (test-time flips); call without it")
-
-
-def _batched(scored: Iterator[Scored], size: int) -> Iterator[PredictedBatch]:
-    from musket.predict.results import as_batch
-
-    while batch := list(itertools.islice(scored, size)):
-        yield as_batch(batch)
 
 
 def _console(quiet: bool) -> Any:

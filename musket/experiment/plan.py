@@ -41,10 +41,14 @@ def training_samples(
 ) -> tuple[PartSampler, int]:
     """The training samples of a stage after ``negatives``, and the full batches of its epochs after ``subsample``.
 
+    Both are nothing with ``noTrain``.
+
     Raises:
         TrainingError: they do not fill a batch.
         DataError: ``negatives`` asks for positive samples and there are none, or the dataset cannot tell.
     """
+    if spec.noTrain:
+        return PartSampler(()), 0
     part = data.folds[fold].train
     sampler = PartSampler(part, spec.stages[number].negatives, data.is_positive)
     kept = max(1, round(len(sampler) * subsample)) if len(sampler) else 0

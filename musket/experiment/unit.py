@@ -20,6 +20,7 @@ from musket.experiment.data import PreparedData
 from musket.experiment.pictures import ExamplePictures
 from musket.experiment.plan import training_samples, validation_samples
 from musket.metrics.build import MetricSet
+from musket.metrics.metric import Metric
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import Clipping
@@ -60,6 +61,10 @@ class FitContext:
     """What every unit of one ``fit`` shares.
 
     Attributes:
+        data: whole images and their splits.
+        samples: what is trained on: the same, or cells of them.
+        folders: where relative paths of the config may begin.
+        final_metrics: (samples, validation positions in order, fold, stage) -> metrics that only validation has.
         changed: the config changed since the run that is resumed, and the user said so is meant: weights and epochs
             done stay, optimizers and callbacks start afresh.
     """
@@ -67,10 +72,13 @@ class FitContext:
     spec: SegmentationSpec
     layout: Layout
     data: PreparedData
+    samples: PreparedData
     options: FitOptions
     fabric: Fabric
     console: Console
     picture: Callable[[Path, tuple[Any, Any, Any]], None]
+    folders: Sequence[Path] = ()
+    final_metrics: Callable[[PreparedData, Sequence[int], int, int], Sequence[Metric]] = lambda *_: ()
     changed: bool = False
 
     @property
@@ -154,8 +162,8 @@ def check_unit(context: FitContext, unit: Unit) -> None:
         DataError: the samples a stage asks for cannot be told (``negatives`` without ``isPositive``).
     """
     for number in unit.stages:
-        training_samples(context.spec, context.data, unit.fold, number, context.options.subsample)
-        validation_samples(context.spec, context.data, unit.fold, number)
+        training_samples(context.spec, context.samples, unit.fold, number, context.options.subsample)
+        validation_samples(context.spec, context.samples, unit.fold, number)
         name = context.spec.stages[number].initial_weights
         if name is not None and not (path := _initial_path(context.layout, name)).exists():
             raise ArtifactError(f"stages[{number}].initial_weights: no such file", path)
@@ -209,6 +217,8 @@ def _train_one_stage(
     assert loss is not None, "the config check asks for a loss, here or at the root"
     pipeline = build.build_pipeline(spec, inputs, loss, fabric.device)
     train, validation, run = _loaders(context, unit, number, module, optimizer)
+    shown = validation_samples(spec, context.samples, unit.fold, number)
+    finals = context.final_metrics(context.samples, shown, unit.fold, number)
     hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage)])
     state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
     try:
@@ -222,7 +232,7 @@ def _train_one_stage(
             train,
             validation,
             MetricSet(spec.metrics, activation=spec.activation),
-            MetricSet(spec.metrics, activation=spec.activation),
+            MetricSet(spec.metrics, activation=spec.activation, also=finals),
             hooks,
             StagePlan(
                 layout=layout,
@@ -272,20 +282,19 @@ def _initial_path(layout: Layout, name: str) -> Path:
 
 def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -> tuple[BatchLoader, int]:
     """Augmented batches of a stage, and how many there are in an epoch."""
-    spec, data = context.spec, context.data
+    spec, data = context.spec, context.samples
     seed = derive_seed(unit.seed, unit.fold, number)
     sampler, steps = training_samples(spec, data, unit.fold, number, context.options.subsample)
 
     def order(epoch: int) -> Sequence[int]:
         return sampler.order(epoch, seed)[: steps * spec.batch]
 
-    chain = build.chain_for(spec, spec.augmentation)
     loader = BatchLoader(
-        build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), seed, True),
+        build.training_maker(spec, data.dataset, data.ids, seed, context.folders or (context.layout.folder,)),
         order,
         spec.batch,
         drop_last=True,
-        augmented=bool(spec.augmentation),
+        augmented=True,
         epochs=epochs,
         **_reading(context),
     )
@@ -295,12 +304,11 @@ def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -
 def _loaders(
     context: FitContext, unit: Unit, number: int, module: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[BatchLoader, BatchLoader, Run]:
-    spec, data, stage = context.spec, context.data, context.spec.stages[number]
+    spec, data, stage = context.spec, context.samples, context.spec.stages[number]
     train, steps = training_loader(context, unit, number, stage.epochs)
     validation_order = validation_samples(spec, data, unit.fold, number)
-    chain, seed = build.chain_for(spec, ()), derive_seed(unit.seed, unit.fold, number)
     validation = BatchLoader(
-        build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), seed, False),
+        build.evaluation_maker(spec, data.dataset, data.ids),
         lambda epoch: validation_order,
         spec.batch,
         epochs=stage.epochs,

@@ -11,7 +11,8 @@ import torch
 import toy
 
 import musket
-from musket.artifacts.checkpoint import read_metadata
+from musket.artifacts import records
+from musket.artifacts.checkpoint import load_weights, read_metadata
 from musket.core.errors import DataError
 from musket.models.catalogue import ARCHITECTURES
 
@@ -77,3 +78,15 @@ def test_normalize_is_used_and_stored_with_the_weights(tmp_path: Path) -> None:
     cfg.fit(toy.Drawn())
     stored = read_metadata(cfg.layout.weights(0, 0))
     assert (stored["mean"], stored["std"]) == ([0.5, 0.25, 0.125], [2.0, 2.0, 2.0])
+
+
+def test_no_train_judges_the_weights_training_starts_from(tmp_path: Path) -> None:
+    trained = toy.experiment(tmp_path / "trained", folds_count=1)
+    trained.fit(toy.Drawn())
+    weights = str(trained.layout.weights(0, 0))
+    judged = toy.experiment(
+        tmp_path / "judged", folds_count=1, noTrain=True, stages=[{"epochs": 1, "initial_weights": weights}]
+    )
+    summary = judged.fit(toy.Drawn())
+    assert summary["allStages"]["dice"] == records.read_yaml(trained.layout.summary)["allStages"]["dice"]
+    assert load_weights(judged.layout.weights(0, 0))[0].keys() == load_weights(trained.layout.weights(0, 0))[0].keys()
