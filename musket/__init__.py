@@ -10,10 +10,20 @@ from musket.core.version import VERSION
 if TYPE_CHECKING:
     from musket.core.errors import ConfigError, ConfigWarning, MusketError
     from musket.core.types import PredictionItem
+    from musket.data.catalogue import dataset_augmenters, dataset_provider, extra_train
     from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
     from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
     from musket.data.views import CompositeDataSet, DataSet, SubDataSet
-    from musket.experiment.custom import activation, architecture, callback, custom_objects, final_metric, loss, metric
+    from musket.experiment.custom import (
+        activation,
+        architecture,
+        augmenter,
+        callback,
+        custom_objects,
+        final_metric,
+        loss,
+        metric,
+    )
     from musket.experiment.facade import Experiment, parse
     from musket.training.hooks import Hook, Run
 
@@ -24,10 +34,11 @@ _HOMES = {
     **dict.fromkeys(("ConfigError", "ConfigWarning", "MusketError"), "musket.core.errors"),
     "PredictionItem": "musket.core.types",
     **dict.fromkeys(
-        ("activation", "architecture", "callback", "custom_objects", "final_metric", "loss", "metric"),
+        ("activation", "architecture", "augmenter", "callback", "custom_objects", "final_metric", "loss", "metric"),
         "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
+    **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
     **dict.fromkeys(("BinarySegmentationDataSet", "MultiClassSegmentationDataSet"), "musket.data.tables"),
     **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.views"),
@@ -53,8 +64,12 @@ __all__ = [
     "__version__",
     "activation",
     "architecture",
+    "augmenter",
     "callback",
     "custom_objects",
+    "dataset_augmenters",
+    "dataset_provider",
+    "extra_train",
     "final_metric",
     "loss",
     "metric",

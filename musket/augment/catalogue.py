@@ -167,3 +167,12 @@ AUGMENTERS.add(
     "mix two versions of the image in clouds or grains",
     nested=("first", "second"),
 )
+
+# Done on the dataset, before all others
+AUGMENTERS.add(
+    "BackgroundReplacer",
+    "musket.augment.background:BackgroundReplacer",
+    "put objects of training images in front of other pictures",
+    nested=("augmenters",),
+    only_in="augmentation",
+)

@@ -27,7 +27,7 @@ from musket.augment.ranges import (
     draw_number,
     draw_whole,
 )
-from musket.augment.steps import Frame, ImagePass, Step
+from musket.augment.steps import Children, Frame, ImagePass, Operation, Step
 from musket.core.errors import MusketError
 
 Space = Literal["RGB", "BGR", "GRAY", "HSV", "HLS", "Lab", "Luv", "XYZ", "YCrCb", "YUV"]
@@ -117,7 +117,7 @@ def _mixing(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 @dataclass(frozen=True)
 class Grayscale:
-    """Take colour away. Images with fewer than three channels pass; of more, the first three are grey afterwards.
+    """Take colour away from three channels, or the first three of more; one or two stay.
 
     Args:
         alpha: how much, from 0 (colours stay) to 1 (three equal channels).
@@ -142,7 +142,7 @@ class Grayscale:
 
 @dataclass(frozen=True)
 class ChangeColorspace:
-    """Show the image in another colour space. Images with fewer than three channels pass; of more, the first three count.
+    """Show the image in another colour space: three channels, or the first three of more; one or two stay.
 
     Args:
         to_colorspace: the space whose channels are shown.
@@ -164,6 +164,31 @@ class ChangeColorspace:
         return on_colours(frame, _blending(self.from_colorspace, self.to_colorspace, alpha))
 
 
+@dataclass(frozen=True)
+class WithColorspace:
+    """Run augmenters on the image in another colour space and bring it back; masks move along where they move pixels.
+
+    Of more than three channels the first three are converted. For images of one or two channels nothing is done.
+
+    Args:
+        to_colorspace: the space the augmenters see; their values count to 255 in it.
+        from_colorspace: what the image holds.
+        children: the augmenters.
+    """
+
+    to_colorspace: Space
+    from_colorspace: Space = "RGB"
+    children: tuple[Operation, ...] = ()
+
+    def draw(self, random: np.random.Generator, frame: Frame) -> Sequence[Step]:
+        if frame.channels < 3 or not self.children:
+            return []
+        source, target = self.from_colorspace, self.to_colorspace
+        there = on_colours(frame, lambda colours: convert(colours, source, target))
+        back = on_colours(frame, lambda colours: convert(colours, target, source))
+        return [*there, Children(self.children), *back]
+
+
 def _blending(source: Space, target: Space, alpha: float) -> Callable[[np.ndarray], np.ndarray]:
     def run(colours: np.ndarray) -> np.ndarray:
         converted = convert(colours, source, target)
@@ -174,7 +199,7 @@ def _blending(source: Space, target: Space, alpha: float) -> Callable[[np.ndarra
 
 @dataclass(frozen=True)
 class AddToHueAndSaturation:
-    """Turn the hue and change the saturation. Images with fewer than three channels pass; of more, the first three count.
+    """Turn the hue and change the saturation of three channels, or the first three of more; one or two stay.
 
     Args:
         value: added to both, in units in which a full circle of hues, and full saturation, are 255.

@@ -58,7 +58,7 @@ class ElasticTransformation:
 
     @property
     def strength(self) -> Range:
-        """alpha under either name; (0, 40) when neither is given."""
+        """Alpha under either name; (0, 40) when neither is given."""
         given = self.alpha if self.alpha is not None else self.scale
         return (0.0, 40.0) if given is None else given
 
@@ -152,23 +152,26 @@ def moved_grid(height: int, width: int, jitter: np.ndarray) -> tuple[np.ndarray,
     points = np.stack(np.meshgrid(across, down)) + jitter
     points = np.clip(points, 0, np.array([width - 1, height - 1], np.float32)[:, None, None])
 
-    def cells(length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The cell of every pixel and the place in it, 0 to 1."""
-        place = np.arange(length, dtype=np.float32) * np.float32((count - 1) / max(length - 1, 1))
-        cell = np.minimum(place.astype(int), count - 2)
-        return cell, place - cell
-
-    (row, v), (column, u) = cells(height, rows), cells(width, columns)
-    row, v = row[:, None], v[:, None]
-    upper_left, upper_right = points[:, row, column], points[:, row, column + 1]
-    lower_left, lower_right = points[:, row + 1, column], points[:, row + 1, column + 1]
-    above = u >= v
-    x, y = np.where(
-        above,
-        upper_left + u * (upper_right - upper_left) + v * (lower_right - upper_right),
-        upper_left + v * (lower_left - upper_left) + u * (lower_right - lower_left),
-    )
+    x, y = np.empty((2, height, width), np.float32)
+    row_of, v_of = _cells(height, rows)
+    column_of, u_of = _cells(width, columns)
+    for row, column in np.ndindex(rows - 1, columns - 1):
+        here = np.s_[row_of[row] : row_of[row + 1], column_of[column] : column_of[column + 1]]
+        v, u = v_of[here[0], None], u_of[None, here[1]]
+        above = u >= v
+        for target, place in zip((x, y), points, strict=True):
+            (p00, p01), (p10, p11) = place[row : row + 2, column : column + 2]
+            upper = (p00 + u * (p01 - p00)) + v * (p11 - p01)
+            lower = (p00 + v * (p10 - p00)) + u * (p11 - p10)
+            target[here] = np.where(above, upper, lower)
     return x, y
+
+
+def _cells(length: int, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where along ``length`` pixels each cell between ``points`` points begins (and the last ends); places in them."""
+    place = np.arange(length, dtype=np.float32) * np.float32((points - 1) / max(length - 1, 1))
+    cell = np.minimum(place.astype(int), points - 2)
+    return np.searchsorted(cell, np.arange(points)), place - cell.astype(np.float32)
 
 
 def remap(

@@ -113,7 +113,11 @@ class Registry:
         """The sentence for an unknown name."""
         near = nearest(str(name), list(self.spellings()))
         hint = f"nearest: {', '.join(near)} " if near else ""
-        return f"no such {self.kind} {name!r}; {hint}(all: musket ls {self.plural})"
+        return f"no such {self.kind} {name!r}; {hint}(all: musket ls {self.plural}){self.advice()}"
+
+    def advice(self) -> str:
+        """What else to say about an unknown name, beginning with "; "; as a rule nothing."""
+        return ""
 
     def load(self, name: str) -> Any:
         """Shorthand of ``get(name).load()``."""

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeVar, overload
 
+from musket.augment import own
 from musket.core.registry import Registry
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 from musket.metrics.catalogue import FINAL_METRICS, METRICS, Mode
@@ -107,3 +108,14 @@ def architecture(function: T) -> T:
     It receives those root keys of the config that it names as parameters.
     """
     return _register(ARCHITECTURES, function)
+
+
+def augmenter(target: T) -> T:
+    """Decorator: a function or class becomes an augmenter under its own name; see docs/augmentation.md.
+
+    ``f(image, **options) -> image``, or ``f(image, mask, **options) -> (image, mask)``; either may also take
+    ``random``, a numpy generator of this sample's draws. Of a class, the objects are called like that, and the
+    arguments of its constructor are the options. Classes written for imgaug, with ``augment_images(images)`` or
+    ``_augment_images(images, random_state, parents, hooks)``, change images and leave masks.
+    """
+    return own.register(target)
