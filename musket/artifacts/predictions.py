@@ -94,6 +94,9 @@ class PredictionWriter:
             raise ArtifactError(f"cannot be written: {in_words(error)}", self.folder) from error
         return self
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def add(self, sample: str, scores: np.ndarray) -> None:
         """Store the scores of a sample, H x W x classes (any shape will do)."""
         path = _file(self.folder, len(self._ids))

@@ -2,83 +2,309 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from musket.artifacts import records
-from musket.artifacts.layout import Layout
-from musket.experiment import inference
+from musket.artifacts.predictions import PredictionWriter
+from musket.config.meaning import bare_figure
+from musket.core.errors import ArtifactError, DataError, MusketError
+from musket.data.views import DataSet
+from musket.experiment import finals, inference
+from musket.experiment import predictions as stores
 from musket.experiment.build import TargetShape
 from musket.experiment.data import PreparedData
+from musket.experiment.inference import Choice, MemberKey
+from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of
+from musket.experiment.run import trained_folds
 from musket.metrics.build import MetricSet
+from musket.metrics.catalogue import METRICS, find_column
+from musket.metrics.final import ItemMetric, WithTreshold, flat
+from musket.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.experiment.facade import Experiment
 
 Scores = dict[str, float]
 
 
-def summarize(
-    spec: SegmentationSpec, layout: Layout, data: PreparedData, folds: Sequence[int], subsample: float
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Group:
+    """Networks whose mean prediction is judged."""
+
+    folds: tuple[int, ...]
+    stages: tuple[int, ...]
+
+    @property
+    def keys(self) -> list[MemberKey]:
+        return [MemberKey(fold, stage) for fold in self.folds for stage in self.stages]
+
+
+@dataclass
+class Evaluation:
+    """What summary.yaml is to hold, and what a user's own metrics came to grief over."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+    def raise_if_failed(self) -> None:
+        """Raises MusketError naming the first metric that failed. The summary, without it, is worth writing first."""
+        for name, error in self.failed.items():
+            raise MusketError(
+                f"final metric {name} failed: {type(error).__name__}: {error}. Everything is trained, and summary.yaml "
+                "is written without it; mend the metric, then createSummary() adds it without training again"
+            ) from error
+
+
+def check(experiment: Experiment, data: PreparedData) -> None:
+    """Find before training what would stop the evaluation after it.
+
+    Raises:
+        ConfigError: a final metric is not there any more.
+        ArtifactError: experiment_result asks for a holdout, and there is none.
+        DataError: dumpPredictionsToCSV asks for tables of a dataset that cannot write any.
+    """
+    spec = experiment.spec
+    for metric in spec.final_metrics:
+        finals.find_final(experiment, metric.name)
+    if spec.experiment_result is not None and spec.experiment_result.endswith("_holdout") and not data.holdout:
+        raise ArtifactError(
+            f"experiment_result is {spec.experiment_result}, but there is no holdout; set testSplit", spec.source
+        )
+    if spec.dumpPredictionsToCSV and not _writes_rows(data.dataset):
+        raise DataError(
+            f"dumpPredictionsToCSV: {type(data.dataset).__name__} cannot write its items as table rows; give it a "
+            "method _encode_item(self, item, encode_y, treshold) that returns a dict, or leave the key out"
+        )
+
+
+def _writes_rows(dataset: Any) -> bool:
+    own = getattr(type(dataset), "_encode_item", None)
+    return hasattr(dataset, "encode") and own is not DataSet._encode_item
+
+
+def summarize(experiment: Experiment, data: PreparedData, folds: Sequence[int], subsample: float) -> Evaluation:
     """Compute what summary.yaml holds, from the stored weights.
 
-    Per stage, and for the mean prediction of all stages: each metric's mean, max, min and std over folds, and
-    ``<metric>_holdout``, the score of the folds' mean prediction on the holdout. Predictions are compared at the
-    images' own size, thresholded at 0.5 unless the metric wants probabilities.
+    Per stage, and for the mean prediction of all stages: each figure's mean, max, min and std over folds, and
+    ``<figure>_holdout``, that of the folds' mean prediction on the holdout. Predictions are compared at the images' own
+    size; metrics are thresholded at 0.5 unless they want probabilities, final metrics as they say. Every image is read
+    once, whatever the number of stages and folds, and no more than a few are held.
+
+    Functions of (model, dataset), and tables, get their predictions from disk: stored on the way, as
+    :meth:`Experiment.predictions` finds them.
     """
-    stage_count = len(spec.stages)
-    per_fold = [_validation_scores(spec, layout, data, fold) for fold in folds]
-    holdout = _holdout_scores(spec, layout, data, folds) if data.holdout else None
-    blocks = []
-    for block in range(stage_count + 1):
-        scores: dict[str, Any] = {
-            name: records.statistics(fold[block][name] for fold in per_fold) for name in per_fold[0][block]
-        }
-        if holdout is not None:
-            scores |= {f"{name}_holdout": value for name, value in holdout[block].items()}
-        blocks.append(dict(sorted(scores.items())))
-    return {
+    spec, layout = experiment.spec, experiment.layout
+    stages = range(len(spec.stages))
+    blocks = [*((stage,) for stage in stages), tuple(stages)]
+    result = Evaluation()
+    judge = _Judge(experiment, data, result.failed)
+    per_fold = []
+    for fold in folds:
+        groups = [Group((fold,), block) for block in blocks]
+        source = part_of(data, data.folds[fold].validation, f"validation{fold}", fold)
+        per_fold.append(judge.scores(source, groups))
+        _dump(experiment, source, "validation", [fold])
+    holdout: list[Scores] | None = None
+    if data.holdout:
+        groups = [Group(tuple(folds), block) for block in blocks]
+        source = part_of(data, data.holdout, "holdout")
+        alone = [Group((fold,), (stages[-1],)) for fold in folds] if spec.dumpPredictionsToCSV else []
+        holdout = judge.scores(source, groups, alone)
+        _dump(experiment, source, "holdout", folds)
+    summaries = [
+        _block([fold[number] for fold in per_fold], None if holdout is None else holdout[number], result.failed)
+        for number in range(len(blocks))
+    ]
+    result.summary = {
         "completed": True,
         "cfgName": layout.config.name,
         "subsample": subsample,
         "folds": list(folds),
-        "stages": blocks[:-1],
-        "allStages": blocks[-1],
+        "experiment_result": _result(experiment, summaries[-1], folds),
+        "stages": summaries[:-1],
+        "allStages": summaries[-1],
     }
+    if result.failed:
+        result.summary["failed"] = {name: f"{type(error).__name__}: {error}" for name, error in result.failed.items()}
+    return result
 
 
-def _validation_scores(spec: SegmentationSpec, layout: Layout, data: PreparedData, fold: int) -> list[Scores]:
-    """Scores of one fold's validation part: one entry per stage, then one for all stages together."""
-    stages = range(len(spec.stages))
-    model = inference.load(spec, layout, len(data.folds), fold, None)
-    groups = [*([stage] for stage in stages), list(stages)]
-    return _scores(spec, data, data.folds[fold].validation, model, groups)
+def _block(per_fold: Sequence[Scores], holdout: Scores | None, failed: Iterable[str]) -> dict[str, Any]:
+    """Figures of one stage, or of all: statistics over the folds that have them, and those of the holdout."""
+    names = {name: None for fold in per_fold for name in fold if name not in failed}
+    block: dict[str, Any] = {}
+    for name in names:
+        values = [fold[name] for fold in per_fold if name in fold and not math.isnan(fold[name])]
+        block[name] = records.statistics(values or [math.nan])
+    block |= {f"{name}_holdout": value for name, value in (holdout or {}).items() if name not in failed}
+    return dict(sorted(block.items()))
 
 
-def _holdout_scores(spec: SegmentationSpec, layout: Layout, data: PreparedData, folds: Sequence[int]) -> list[Scores]:
-    """The same for the holdout, each group being the mean of all folds."""
-    stages = len(spec.stages)
-    model = inference.load(spec, layout, len(data.folds), list(folds), None)
-    members = range(len(model.keys))  # folds outermost, stages within
-    groups = [*([member for member in members if member % stages == stage] for stage in range(stages)), list(members)]
-    return _scores(spec, data, data.holdout, model, groups)
+def _result(experiment: Experiment, block: dict[str, Any], folds: Sequence[int]) -> dict[str, Any] | None:
+    """The figure an experiment is judged by: experiment_result, else the primary metric (on the holdout if any).
+
+    A figure that is only logged (val_loss) is the mean of the folds' best epochs of the last stage.
+    """
+    spec = experiment.spec
+    asked = spec.experiment_result or spec.primary_metric
+    bare = bare_figure(asked)
+    if asked.endswith("_holdout") or spec.experiment_result is None:
+        name = find_column(f"{bare}_holdout", block)
+        if name is not None:
+            return {"name": name, "value": block[name]}
+    name = find_column(bare, block)
+    if name is not None:
+        return {"name": name, "value": block[name]["mean"]}
+    best = [
+        one["best"] for one in experiment.info(asked) if one["fold"] in folds and one["stage"] == len(spec.stages) - 1
+    ]
+    return {"name": asked, "value": math.fsum(best) / len(best)} if best else None
 
 
-def _scores(
-    spec: SegmentationSpec,
-    data: PreparedData,
-    positions: Sequence[int],
-    model: inference.TrainedModel,
-    groups: Sequence[Sequence[int]],
-) -> list[Scores]:
-    metrics = [MetricSet(spec.metrics, evaluation=True, activation=spec.activation) for _ in groups]
-    sources = inference.dataset_sources(data.dataset, data.ids, positions, TargetShape.of(spec), needs_truth=True)
-    for scored in model.scored(sources, groups=groups):
+class _Judge:
+    """Judges parts of the data; everything is built afresh for every part and group."""
+
+    def __init__(self, experiment: Experiment, data: PreparedData, failed: dict[str, Exception]):
+        self.experiment = experiment
+        self.data = data
+        self.failed = failed
+        spec = experiment.spec
+        names = [metric.name for metric in spec.final_metrics]
+        bare = None if spec.experiment_result is None else bare_figure(spec.experiment_result)
+        extra = bare is not None and bare in METRICS and find_column(bare, spec.metrics) is None
+        self.metrics = [*spec.metrics, *([bare] if extra and bare else [])]
+        if bare is not None and bare not in METRICS and bare != "loss" and not any(bare.startswith(n) for n in names):
+            names.append(bare)
+        self.names = names
+        found = {name: finals.find_final(experiment, name) for name in names}
+        self.functions = {name: metric for name, metric in found.items() if not isinstance(metric, Metric)}
+
+    def scores(self, source: Source, groups: Sequence[Group], alone: Sequence[Group] = ()) -> list[Scores]:
+        """Figures of each group on a part of the data.
+
+        Args:
+            alone: groups whose predictions are stored without being judged.
+        """
+        experiment, spec = self.experiment, self.experiment.spec
+        judged = list(dict.fromkeys(groups))  # of a single stage the mean of all stages is the same group
+        every = list(dict.fromkeys([*judged, *alone]))
+        stored = every if self.functions or spec.dumpPredictionsToCSV else []
+        keys = list(dict.fromkeys(key for group in every for key in group.keys))
+        model = inference.TrainedModel(spec, experiment.layout, keys)
+        metrics = [self._metrics() for _ in judged]
+        positions = range(len(source.ids))
+        samples = inference.dataset_sources(
+            source.dataset, source.ids, positions, TargetShape.of(spec), needs_truth=True
+        )
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(self._writer(source, group)) for group in stored]
+            members = [[keys.index(key) for key in group.keys] for group in every]
+            for scored in model.scored(samples, groups=members):
+                assert scored.truth is not None
+                truth = torch.from_numpy(scored.truth.astype("uint8")).permute(2, 0, 1)[None]
+                for metric, scores in zip(metrics, scored.scores, strict=False):
+                    metric.update(truth, torch.from_numpy(scores).permute(2, 0, 1)[None])
+                for writer, scores in zip(writers, scored.scores, strict=False):
+                    writer.add(scored.id, scores)
+        found = dict(zip(judged, (metric.compute() for metric in metrics), strict=True))
+        for group in judged:
+            found[group] |= self._of_dataset(source, group)
+        return [found[group] for group in groups]
+
+    def _metrics(self) -> MetricSet:
+        also = [finals.find_final(self.experiment, name) for name in self.names if name not in self.functions]
+        cautious = [finals.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
+        return MetricSet(
+            self.metrics,
+            evaluation=True,
+            activation=self.experiment.spec.activation,
+            also=[metric for metric in cautious if isinstance(metric, Metric)],
+        )
+
+    def _writer(self, source: Source, group: Group) -> PredictionWriter:
+        folder = stores.folder_of(self.experiment, source, group.keys)
+        return PredictionWriter(
+            folder, stores.digest(self.experiment, source, group.keys), stores.scale(self.experiment)
+        )
+
+    def _of_dataset(self, source: Source, group: Group) -> Scores:
+        """What functions of (model, dataset) say; an error is kept, and the function not asked again."""
+        figures: Scores = {}
+        for name, function in self.functions.items():
+            if name in self.failed:
+                continue
+            model = FoldsAndStages(self.experiment, _one_or_all(group.folds), _one_or_all(group.stages))
+            try:
+                figures |= flat(name, function(model, self._predictions(source, group)))
+            except Exception as error:  # noqa: BLE001 (raised when the summary is safe)
+                self.failed[name] = error
+        return figures
+
+    def _predictions(self, source: Source, group: Group) -> PredictionDataSet:
+        folds, stages = list(group.folds), list(group.stages)
+        store = stores.stored(self.experiment, source, folds, stages)
+        return PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, self.experiment)
+
+
+def _one_or_all(numbers: Sequence[int]) -> int | list[int]:
+    return numbers[0] if len(numbers) == 1 else list(numbers)
+
+
+def _dump(experiment: Experiment, source: Source, part: str, folds: Sequence[int]) -> None:
+    """Truth and predictions of the last stage as CSV, fold by fold, when the config asks for it."""
+    if not experiment.spec.dumpPredictionsToCSV:
+        return
+    last = len(experiment.spec.stages) - 1
+    for fold in folds:
+        store = stores.stored(experiment, source, fold, last)
+        dataset = PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, experiment)
+        for kind in ("gt", "pt"):
+            path = experiment.layout.prediction_table(part, fold, last, kind)
+            dataset.dump(path, encode_y=kind == "gt")
+
+
+OfItem = Callable[[Any, Any], Any]
+"""``f(truth, prediction > threshold)``: both H x W x classes, bool; a number per item, None or nan leaves it out."""
+
+
+def best_threshold(experiment: Experiment, source: Source, fold: Choice, stage: Choice, func: OfItem) -> Scores:
+    """The best mean of ``func`` over items among the thresholds 0.00 ... 0.99, and the threshold; one pass over items.
+
+    Raises:
+        DataError: ``func`` says nothing of any item.
+    """
+    metric = WithTreshold(func)
+    model = inference.load(experiment.spec, experiment.layout, experiment._fold_count(), fold, stage)
+    shape = TargetShape.of(experiment.spec)
+    samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=True)
+    for scored in model.scored(samples):
         assert scored.truth is not None
-        truth = torch.from_numpy(scored.truth.astype("uint8")).permute(2, 0, 1)[None]
-        for metric, scores in zip(metrics, scored.scores, strict=True):
-            metric.update(truth, torch.from_numpy(scores).permute(2, 0, 1)[None])
-    return [metric.compute() for metric in metrics]
+        metric.onItem(scored.scores[0], scored.truth.astype(bool))
+    threshold, score = metric.best()
+    if math.isnan(threshold):
+        raise DataError(f"the function says nothing of any of the {len(source.ids)} items of {source.name}")
+    return {"score": score, "treshold": threshold}
+
+
+def best_threshold_of_validation(experiment: Experiment, func: OfItem, stage: Choice) -> float:
+    """Mean over the trained folds of the best threshold on each fold's own validation part."""
+    data = experiment._prepare()
+    folds = trained_folds(experiment.spec, experiment.layout, len(data.folds))
+    if not folds:
+        raise ArtifactError("no fold is trained to its end; train it first (fit)", experiment.layout.folder)
+    parts = [part_of(data, data.folds[fold].validation, f"validation{fold}", fold) for fold in folds]
+    found = [best_threshold(experiment, part, part.fold, stage, func)["treshold"] for part in parts]
+    return math.fsum(found) / len(found)
+
+
+def best_threshold_of_holdout(experiment: Experiment, func: OfItem, stage: Choice) -> float:
+    """The best threshold of the mean prediction of all folds on the holdout. Raises ArtifactError without one."""
+    experiment.holdout()
+    data = experiment._prepare()
+    return best_threshold(experiment, part_of(data, data.holdout, "holdout"), None, stage, func)["treshold"]

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
 
 # Keys that may change between a run and its resumption without making it another run.
-_NEUTRAL = ("verbose", "inference_batch", "showDataExamples", "imports", "datasets_path")
+_NEUTRAL = (
+    "verbose",
+    "inference_batch",
+    "showDataExamples",
+    "imports",
+    "datasets_path",
+    "final_metrics",
+    "experiment_result",
+    "dumpPredictionsToCSV",
+    "compressPredictionsAsInts",
+    "compressScale",
+)
 
 
 def run_record(context: FitContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,6 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
         table.add_column("holdout, folds blended" if folds > 1 else "holdout", justify="right")
     for name in names:
         values = [results[name][key] for key in (("mean", "std", "min", "max") if folds > 1 else ("mean",))]
-        values += [results[f"{name}_holdout"]] if with_holdout else []
+        values += [results.get(f"{name}_holdout", math.nan)] if with_holdout else []
         table.add_row(name, *(f"{value:.4f}" for value in values))
     return table

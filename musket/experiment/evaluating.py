@@ -1,0 +1,214 @@
+"""The part of an experiment that judges: summary, stored predictions, thresholds, truth beside prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from musket.artifacts import records
+from musket.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from musket.artifacts.layout import Layout
+    from musket.config.schema import SegmentationSpec
+    from musket.experiment.data import PreparedData
+    from musket.experiment.facade import Experiment
+    from musket.experiment.inference import Choice
+    from musket.experiment.predictions import PredictionDataSet
+    from musket.predict.results import PredictedBatch
+    from musket.predict.runner import Scored
+
+OfItem = Callable[[Any, Any], Any]
+
+
+class Evaluating:
+    """Methods of :class:`musket.experiment.facade.Experiment`.
+
+    Args:
+        fold: one fold or several, None for all; the mean of several is taken.
+        stage: one stage or several, None for all, -1 for the last.
+        ds: the dataset, or the name of one; None for the config's, or the one last handed to ``fit``.
+        negatives: samples without object: "real" or "all", "none", or a number per positive one.
+        func: ``f(truth, prediction > threshold)`` -> number of an item, both H x W x classes, bool; None leaves it out.
+    """
+
+    if TYPE_CHECKING:
+        spec: SegmentationSpec
+        layout: Layout
+
+        def _prepare(self, dataset: Any = None) -> PreparedData: ...
+
+        def _on_dataset(self, *args: Any, **kwargs: Any) -> Iterator[Scored]: ...
+
+    # -------------------------------------------------------------------------------------------------- summary
+
+    def createSummary(self, foldsToExecute: Sequence[int] | None = None, subsample: float = 1.0) -> dict[str, Any]:
+        """Judge the trained folds anew and write summary.yaml; nothing is trained.
+
+        Args:
+            foldsToExecute: only these folds. Default: every fold that was trained to its end.
+            subsample: recorded in the summary.
+
+        Returns:
+            what was written.
+
+        Raises:
+            ArtifactError: no fold is trained to its end, or one that is asked for is not.
+            MusketError: a metric of the user's failed; the summary is written without it.
+        """
+        from musket.experiment.evaluate import check
+        from musket.experiment.run import trained_folds
+
+        data = self._prepare()
+        check(self._self, data)
+        trained = trained_folds(self.spec, self.layout, len(data.folds))
+        folds = trained if foldsToExecute is None else list(foldsToExecute)
+        missing = [fold for fold in folds if fold not in trained]
+        if missing or not folds:
+            which = f"fold {missing[0]} is not" if missing else "no fold is"
+            raise ArtifactError(f"{which} trained to its end; train it first (fit)", self.layout.folder)
+        return self._summarize(data, folds, subsample)
+
+    generateReports = createSummary
+
+    def _summarize(self, data: PreparedData, folds: Sequence[int], subsample: float) -> dict[str, Any]:
+        """Write and return the summary. An error of a user's metric comes after it is safe on disk."""
+        from musket.experiment.evaluate import summarize
+
+        evaluation = summarize(self._self, data, folds, subsample)
+        records.write_yaml(self.layout.summary, evaluation.summary)
+        self.layout.in_progress.unlink(missing_ok=True)
+        evaluation.raise_if_failed()
+        return evaluation.summary
+
+    @property
+    def _self(self) -> Experiment:
+        return cast("Experiment", self)
+
+    def result(self) -> float:
+        """The figure this experiment is judged by, from its summary.
+
+        That of ``experiment_result`` (``val_`` before it means the mean over folds, ``_holdout`` after it the
+        holdout); without that key the primary metric, on the holdout if there is one.
+
+        Raises:
+            ArtifactError: there is no summary yet, or it has no such figure.
+        """
+        summary = records.read_yaml(self.layout.summary)
+        judged = summary.get("experiment_result") if isinstance(summary, dict) else None
+        if not isinstance(judged, dict):
+            raise ArtifactError("it holds no experiment_result; createSummary() writes it", self.layout.summary)
+        return float(judged["value"])
+
+    # --------------------------------------------------------------------------------------- stored predictions
+
+    def predictions(self, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:
+        """Dataset whose items carry ``.prediction``, from disk as far as it belongs to the weights of today.
+
+        Args:
+            name: ``holdout``, ``validation`` or ``validationN``, ``train`` or ``trainN``, an entry of ``datasets``, a
+                dataset, or ``oof``: every sample outside the holdout, predicted by the folds that did not train on it.
+        """
+        from musket.experiment.predictions import predictions
+
+        return predictions(self._self, name, fold, stage)
+
+    def predict_all_to_dataset(
+        self,
+        dataset: Any,
+        fold: Choice = None,
+        stage: Choice = None,
+        limit: int = -1,
+        batch_size: int | None = None,
+        ttflips: Any = False,
+        dsPath: str | Path | None = None,
+        cacheModel: bool = False,
+        verbose: int = 1,
+    ) -> PredictionDataSet:
+        """Predict a dataset anew into files, one per sample, and return it with ``.prediction`` on its items.
+
+        Args:
+            dataset: a dataset, or the name of one.
+            limit: at most this many items; -1 for all.
+            dsPath: folder of the files. Default ``predictions/NAME[stages]folds.npy`` of the experiment.
+            cacheModel: no effect; networks are loaded for the call.
+            verbose: 0 shows no progress.
+        """
+        from musket.experiment.predictions import predict_all
+
+        folder = None if dsPath is None else Path(dsPath)
+        track = _bar if verbose else _silent
+        return predict_all(self._self, dataset, fold, stage, limit, batch_size, ttflips, folder, track)
+
+    # ------------------------------------------------------------------------------------------------ thresholds
+
+    def find_treshold(self, ds: Any, fold: int, func: OfItem, stage: Choice = 0) -> dict[str, float]:
+        """The threshold 0.00 ... 0.99 with the best mean of ``func`` over a fold's validation part.
+
+        Returns:
+            ``{"score": ..., "treshold": ...}``; the lowest threshold of equals.
+        """
+        from musket.experiment.evaluate import best_threshold
+        from musket.experiment.predictions import part_of
+
+        data = self._prepare(ds)
+        part = part_of(data, data.folds[fold].validation, f"validation{fold}", fold)
+        return best_threshold(self._self, part, fold, stage, func)
+
+    def find_optimal_treshold_by_validation(self, func: OfItem, stages: Choice = None) -> float:
+        """Mean over folds of the best threshold on each fold's own validation part."""
+        from musket.experiment.evaluate import best_threshold_of_validation
+
+        return best_threshold_of_validation(self._self, func, stages)
+
+    def find_optimal_treshold_by_holdout(self, func: OfItem, stages: Choice = None) -> float:
+        """The best threshold of the mean prediction of all folds on the holdout."""
+        from musket.experiment.evaluate import best_threshold_of_holdout
+
+        return best_threshold_of_holdout(self._self, func, stages)
+
+    # ------------------------------------------------------------------------------------ truth beside prediction
+
+    def evaluate(
+        self, ds: Any, fold: int, stage: Choice, negatives: Any = "all", limit: int = 16
+    ) -> Iterator[PredictedBatch]:
+        """The first ``limit`` samples of a fold's validation part (-1: all), as :meth:`evaluateAll` gives them."""
+        yield from self._judged(ds, fold, stage, negatives, False, None, limit)
+
+    def evaluateAll(
+        self,
+        ds: Any,
+        fold: int,
+        stage: Choice = -1,
+        negatives: Any = "real",
+        ttflips: Any = None,
+        batchSize: int | None = None,
+    ) -> Iterator[PredictedBatch]:
+        """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch."""
+        yield from self._judged(ds, fold, stage, negatives, ttflips, batchSize, -1)
+
+    def _judged(
+        self, ds: Any, fold: int, stage: Choice, negatives: Any, ttflips: Any, batch_size: int | None, limit: int
+    ) -> Iterator[PredictedBatch]:
+        from musket.data.sampling import part_order
+        from musket.predict.results import batches
+
+        data = self._prepare(ds)
+        positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
+        part = data.subset(positions, f"validation{fold}")
+        size = batch_size or self.spec.inference_batch
+        yield from batches(self._on_dataset(part, fold, stage, limit, size, ttflips, needs_truth=True), size)
+
+
+def _silent(items: Iterable[Any], count: int) -> Iterable[Any]:
+    return items
+
+
+def _bar(items: Iterable[Any], count: int) -> Iterable[Any]:
+    """A bar on a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console()
+    return track(items, "predicting", total=count, console=console, disable=not console.is_terminal)

@@ -1,0 +1,393 @@
+"""Datasets with predictions: predicted once, kept on disk, used as long as they belong to the weights of today."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musket.artifacts import predictions as artifacts
+from musket.artifacts.predictions import PredictionWriter, StoredPredictions
+from musket.core.errors import ArtifactError, DataError, MusketError
+from musket.core.identity import examples, fingerprint
+from musket.data.identity import sample_ids
+from musket.data.views import DataSet, SubDataSet, is_positive, target_of
+from musket.experiment import build, inference
+from musket.experiment.inference import Choice, MemberKey
+from musket.predict.views import views_of
+
+if TYPE_CHECKING:
+    from musket.experiment.data import PreparedData
+    from musket.experiment.facade import Experiment
+    from musket.predict.results import PredictedBatch
+
+Lookup = Callable[[str], np.ndarray]
+
+# Keys of the config that decide, beside the weights, what is predicted.
+_DECISIVE = (
+    "architecture",
+    "backbone",
+    "classes",
+    "activation",
+    "shape",
+    "crops",
+    "manualResize",
+    "transforms",
+    "normalize",
+    "preprocessing",
+    "dataset",
+    "datasets",
+    "datasets_path",
+)
+_PART = re.compile(r"(validation|train)(\d*)")
+
+
+class PredictionDataSet(DataSet):
+    """A dataset whose items have a ``prediction`` beside x, y and id: float32 scores, H x W x classes, read when asked.
+
+    Attributes:
+        parent: the dataset itself; items are read from it.
+        name: what was predicted: ``validation0``, ``holdout``, ``oof``, an entry of ``datasets``, a dataset's name.
+        ids: sample ids, in dataset order.
+    """
+
+    def __init__(
+        self, dataset: Any, ids: Sequence[str], lookup: Lookup, name: str, experiment: Experiment | None = None
+    ):
+        self.parent = self.ds = dataset
+        self.ids = ids
+        self.name = name
+        self._lookup = lookup
+        self._experiment = experiment
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return SubDataSet(self, range(len(self))[index])
+        index = range(len(self))[index]
+        item = copy.copy(build.fetch(self.ds, index, is_train=False))  # the dataset may keep its own
+        item.prediction = self.prediction(self.ids[index])
+        return item
+
+    def prediction(self, sample: str) -> np.ndarray:
+        """The prediction of a sample id, without reading the image. Raises DataError when there is none."""
+        if sample not in self._known:
+            raise DataError(f"there is no prediction of it in {self.name}", sample=sample)
+        return self._lookup(sample)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.ids)
+
+    def sample_ids(self) -> list[str]:
+        return list(self.ids)
+
+    def isPositive(self, index: int) -> bool:
+        return is_positive(self.ds, index)
+
+    def get_target(self, index: int) -> Any:
+        return target_of(self.ds, index)
+
+    def blend(self, other: PredictionDataSet | str | Path, w: float = 0.5) -> PredictionDataSet:
+        """The same items with ``w * own + (1 - w) * other`` as prediction, matched by sample id.
+
+        Args:
+            other: predictions of the same samples; or another experiment (a YAML file, its folder, or its name in the
+                project), whose predictions of the same part are taken: all its folds and stages, on this dataset.
+            w: weight of these predictions, 0..1.
+
+        Raises:
+            DataError: the other one lacks samples. When reading an item: the maps differ in shape.
+            MusketError: ``w`` is outside 0..1, or there is no such experiment.
+        """
+        if not 0 <= w <= 1:
+            raise MusketError(f"blend: w is a share from 0 to 1; found {w}")
+        theirs = self._of(other) if isinstance(other, str | Path) else other
+        missing = sorted(self._known - theirs._known)
+        if missing:
+            raise DataError(
+                f"blend: {len(missing)} of {len(self)} samples have no prediction in {theirs.name} "
+                f"({examples(missing)}); both must be predictions of the same samples. Folds of different splits cannot "
+                "be blended: use oof"
+            )
+
+        def mixed(sample: str) -> np.ndarray:
+            first, second = self._lookup(sample), theirs._lookup(sample)
+            if first.shape != second.shape:
+                raise DataError(f"blend: maps of shapes {first.shape} and {second.shape}", sample=sample)
+            return np.float32(w) * first + np.float32(1 - w) * second
+
+        return PredictionDataSet(self.ds, self.ids, mixed, self.name, self._experiment)
+
+    def _of(self, path: str | Path) -> PredictionDataSet:
+        if self._experiment is None:
+            raise MusketError("blend: these predictions belong to no experiment; give the other ones as a dataset")
+        return predictions(_neighbour(self._experiment, path), self.name)
+
+    def _encode_item(self, item: Any, encode_y: bool = False, treshold: float = 0.5) -> Any:
+        if not hasattr(self.ds, "encode"):
+            raise DataError(
+                f"{type(self.ds).__name__} cannot write its items as table rows; give it a method "
+                "encode(item, encode_y, treshold) that returns a dict per row",
+                sample=str(item.id),
+            )
+        return self.ds.encode(item, encode_y, treshold)
+
+
+@dataclass(frozen=True)
+class FoldsAndStages:
+    """An experiment seen through some of its networks: what final metrics and tasks are given.
+
+    Attributes:
+        wrapped: the experiment.
+        folds, stages: whose networks answer; None = all. Several are averaged.
+    """
+
+    wrapped: Experiment
+    folds: Choice = None
+    stages: Choice = None
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment: that of its folder."""
+        return self.wrapped.layout.folder.name
+
+    def predictions(self, name: Any) -> PredictionDataSet:
+        """Predictions of a part or dataset, see :func:`predictions`; parts of a fold are still those of that fold."""
+        return predictions(self.wrapped, name, self.folds, self.stages)
+
+    def predict_on_dataset(self, dataset: Any, ttflips: Any = False) -> Iterator[PredictedBatch]:
+        """Predictions of a dataset, batch by batch."""
+        return self.wrapped.predict_on_dataset(dataset, self.folds, self.stages, ttflips=ttflips)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is predicted.
+
+    Attributes:
+        name: in file names.
+        dataset: the items.
+        ids: their sample ids, in order.
+        fold: whose part it is, None for other data. ``name`` ends with it.
+    """
+
+    name: str
+    dataset: Any
+    ids: Sequence[str]
+    fold: int | None = None
+
+
+def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:
+    """Predictions of a part of the data, from disk as far as they belong to the weights and settings of today.
+
+    Args:
+        name: ``holdout``; ``validation`` (of the fold that is given, else 0), ``validationN``, and so ``train``,
+            ``trainN``; ``oof``: every sample outside the holdout, predicted by the folds that did not train on it; an
+            entry of ``datasets``; None for the config's dataset; or a dataset.
+        fold: whose networks predict, averaged. Default: all; for parts of a fold, that fold.
+        stage: default all.
+
+    Raises:
+        ArtifactError: there are no weights, or no holdout.
+        DataError: a sample cannot be read.
+    """
+    if name == "oof":
+        return out_of_fold(experiment, stage)
+    part = _PART.fullmatch(name) if isinstance(name, str) and name not in experiment.spec.datasets else None
+    if part is not None:
+        number = int(part[2]) if part[2] else 0 if fold is None else fold
+        if not isinstance(number, int):
+            raise MusketError(f"{name} of several folds: name the part, as {name}0, or ask for oof")
+        fold = number if fold is None else fold
+    else:
+        number = None
+    if name is None or isinstance(name, str):
+        source = _source(experiment, part[1] if part else name, number)
+    else:
+        source = Source(_source_name(name), name, sample_ids(name))
+    found = stored(experiment, source, fold, stage)
+    return PredictionDataSet(source.dataset, source.ids, found.__getitem__, source.name, experiment)
+
+
+def out_of_fold(experiment: Experiment, stage: Choice = None) -> PredictionDataSet:
+    """Every sample of a validation part, in dataset order, predicted by the folds that did not train on it.
+
+    The predictions are those stored as ``validation[...]F.npy``; a sample in several validation parts has their mean.
+
+    Raises:
+        ArtifactError: a fold has no weights.
+    """
+    data = experiment._prepare()
+    stores = [
+        stored(experiment, _source(experiment, "validation", fold), fold, stage) for fold in range(len(data.folds))
+    ]
+    positions = sorted({position for fold in data.folds for position in fold.validation})
+    ids = [data.ids[position] for position in positions]
+
+    def lookup(sample: str) -> np.ndarray:
+        found = [store[sample] for store in stores if sample in store]
+        return found[0] if len(found) == 1 else np.stack(found).mean(axis=0)
+
+    return PredictionDataSet(data.subset(positions, "oof"), ids, lookup, "oof", experiment)
+
+
+def predict_all(
+    experiment: Experiment,
+    dataset: Any,
+    fold: Choice,
+    stage: Choice,
+    limit: int = -1,
+    batch_size: int | None = None,
+    ttflips: Any = False,
+    folder: Path | None = None,
+    track: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, count: items,
+) -> PredictionDataSet:
+    """Predict a dataset anew and keep the result; see :meth:`Experiment.predict_all_to_dataset`."""
+    if isinstance(dataset, str) or dataset is None:
+        source = _source(experiment, dataset, None)
+    else:
+        source = Source(_source_name(dataset), dataset, sample_ids(dataset))
+    if 0 <= limit < len(source.ids):
+        source = Source(source.name, SubDataSet(source.dataset, range(limit)), source.ids[:limit])
+    found = stored(experiment, source, fold, stage, ttflips, folder, anew=True, batch_size=batch_size, track=track)
+    return PredictionDataSet(source.dataset, source.ids, found.__getitem__, source.name, experiment)
+
+
+def stored(
+    experiment: Experiment,
+    source: Source,
+    fold: Choice,
+    stage: Choice,
+    ttflips: Any = False,
+    folder: Path | None = None,
+    *,
+    anew: bool = False,
+    batch_size: int | None = None,
+    track: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, count: items,
+) -> StoredPredictions:
+    """The stored predictions of a source; predicted and stored when there are none of these weights and settings.
+
+    Args:
+        folder: default ``predictions/NAME[stages]folds.npy``.
+        anew: predict whatever is there.
+    """
+    keys = members(experiment, fold, stage)
+    folder = folder or folder_of(experiment, source, keys)
+    mark = digest(experiment, source, keys, ttflips)
+    found = None if anew else artifacts.stored(folder, mark, source.ids)
+    if found is not None:
+        return found
+    model = inference.TrainedModel(experiment.spec, experiment.layout, keys)
+    shape = build.TargetShape.of(experiment.spec)
+    samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=False)
+    with PredictionWriter(folder, mark, scale(experiment)) as writer:
+        for scored in track(model.scored(samples, batch_size, ttflips=ttflips), len(source.ids)):
+            writer.add(scored.id, scored.scores[0])
+    return reopened(folder, mark)
+
+
+def reopened(folder: Path, mark: str) -> StoredPredictions:
+    """A store that was written a moment ago."""
+    found = artifacts.stored(folder, mark)
+    if found is None:
+        raise ArtifactError(
+            "was changed by another program while it was written; ask for the predictions again", folder
+        )
+    return found
+
+
+def members(experiment: Experiment, fold: Choice, stage: Choice) -> list[MemberKey]:
+    """The networks that are asked for and trained; those without weights are left out when several are asked for."""
+    asked = inference.choose(experiment.spec, experiment._fold_count(), fold, stage)
+    return inference.existing(experiment.layout, asked)
+
+
+def folder_of(experiment: Experiment, source: Source, keys: Sequence[MemberKey]) -> Path:
+    """Where predictions of these networks are stored: those of a fold's part by that fold as ``validation[0]1.npy``."""
+    stages, folds = (sorted(set(numbers)) for numbers in ([k.stage for k in keys], [k.fold for k in keys]))
+    name = source.name.removesuffix(str(source.fold)) if folds == [source.fold] else source.name
+    return experiment.layout.stored_predictions(name, stages, folds)
+
+
+def scale(experiment: Experiment) -> int | None:
+    """How the config wants predictions stored."""
+    return artifacts.scale_of(experiment.spec.compressPredictionsAsInts, experiment.spec.compressScale)
+
+
+def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], ttflips: Any = False) -> str:
+    """What stored predictions are recognised by: weights, settings, sample ids and three of the images.
+
+    The first, middle and last image tell when the data changed under the same names.
+    """
+    spec = experiment.spec
+    override = spec.testTimeAugmentation
+    settings: Mapping[str, Any] = spec.dump()
+    facts = {
+        "members": [[key.fold, key.stage] for key in keys],
+        "views": repr(views_of(ttflips if override is None else override)),
+        "scale": scale(experiment),
+        "settings": {name: settings[name] for name in _DECISIVE if name in settings},
+        "samples": fingerprint(source.ids),
+        "images": [
+            _look(source.dataset, position) for position in sorted({0, len(source.ids) // 2, len(source.ids) - 1})
+        ],
+    }
+    return artifacts.digest(facts, [experiment.layout.weights(key.fold, key.stage) for key in keys])
+
+
+def _look(dataset: Any, position: int) -> str:
+    if not len(dataset):
+        return ""
+    image = np.ascontiguousarray(build.fetch(dataset, position, is_train=False).x)
+    return f"{image.shape} {image.dtype} {hashlib.sha256(image.data).hexdigest()}"
+
+
+def _source(experiment: Experiment, name: str | None, fold: int | None) -> Source:
+    """A part or a dataset of the config by name."""
+    if fold is not None:
+        data = experiment._prepare()
+        if not 0 <= fold < len(data.folds):
+            raise ArtifactError(f"there is no fold {fold}; this experiment has folds 0 to {len(data.folds) - 1}")
+        positions = getattr(data.folds[fold], str(name))
+        return part_of(data, positions, f"{name}{fold}", fold)
+    if name == "holdout" and name not in experiment.spec.datasets:
+        experiment.holdout()  # says so when there is none
+        data = experiment._prepare()
+        return part_of(data, data.holdout, "holdout")
+    if name is None:
+        data = experiment._prepare()
+        return Source(_source_name(data.dataset), data.dataset, data.ids)
+    dataset = experiment.get_dataset(name)
+    return Source(name, dataset, sample_ids(dataset))
+
+
+def part_of(data: PreparedData, positions: Sequence[int], name: str, fold: int | None = None) -> Source:
+    """Some samples of the data."""
+    return Source(name, data.subset(positions, name), [data.ids[position] for position in positions], fold)
+
+
+def _source_name(dataset: Any) -> str:
+    own = dataset.get_name() if hasattr(dataset, "get_name") else getattr(dataset, "name", "")
+    return own if isinstance(own, str) and own else type(dataset).__name__
+
+
+def _neighbour(experiment: Experiment, path: str | Path) -> Experiment:
+    """Another experiment, by file, folder or name in the project, on the same data."""
+    from musket.experiment.facade import parse
+
+    if experiment.project is not None and not Path(path).exists():
+        path = experiment.project.config(str(path))
+    other = parse(path)
+    if other.spec.dataset is None:
+        other._prepare(experiment._prepare().source)
+    return other
