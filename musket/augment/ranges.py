@@ -23,7 +23,8 @@ def draw_number(random: np.random.Generator, value: Range) -> float:
     if isinstance(value, int | float):
         return float(value)
     if len(value) == 2:
-        return float(random.uniform(*sorted(value)))
+        low, high = sorted(value)
+        return float(random.uniform(low, high))
     return float(value[int(random.integers(len(value)))])
 
 
