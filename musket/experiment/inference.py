@@ -14,13 +14,12 @@ import torch
 
 from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
-from musket.core.cells import cell_shape
 from musket.core.errors import ArtifactError
 from musket.core.runtime import make_fabric, memory_format
 from musket.experiment import build
 from musket.predict.crops import Crops
 from musket.predict.ensemble import shares
-from musket.predict.frame import Fit, InputShape
+from musket.predict.frame import Fit, InputShape, Undo
 from musket.predict.members import Groups
 from musket.predict.runner import Failures, Scored, Source, predict
 from musket.predict.views import Forward, averaged, views_of
@@ -193,11 +192,18 @@ def memory_for_networks(device: torch.device) -> float:
 
 
 def input_fit(spec: SegmentationSpec) -> Fit:
-    """How images, or cells of them, become network input, and how scores come back."""
-    height, width, channels = spec.shape
-    if spec.manualResize:
-        return InputShape(None, None, channels)
-    return InputShape(*cell_shape(height, width, 1 if spec.crops is None else spec.crops.cells), channels)
+    """How images, or cells of them, become network input, by transforms and resize, and how scores come back."""
+    shape = build.TargetShape.of(spec)
+    resized = InputShape(shape.height, shape.width, shape.channels)
+    if not spec.transforms:
+        return resized
+    chain = build.chain_for(spec, is_train=False)
+
+    def transformed(image: np.ndarray, sample_id: str) -> tuple[np.ndarray, Undo]:
+        placed = chain.place(resized.checked(image), build.transforms_random(sample_id))
+        return placed.image, placed.undo
+
+    return transformed
 
 
 def _constant(image: np.ndarray) -> Callable[[], tuple[np.ndarray, None]]:

@@ -14,8 +14,8 @@ from musket.core.geometry import resize_image, resize_scores, with_channels
 Undo = Callable[[np.ndarray], np.ndarray]
 """Scores h x w x classes in the frame of the network -> H x W x classes in that of the image."""
 
-Fit = Callable[[np.ndarray], tuple[np.ndarray, Undo]]
-"""An image H x W x C -> what the network takes, h x w x C, and the way back."""
+Fit = Callable[[np.ndarray, str], tuple[np.ndarray, Undo]]
+"""An image H x W x C, or a cell of it, and the sample's id -> what the network takes, h x w x C, and the way back."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,27 @@ class InputShape:
     width: int | None
     channels: int
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, Undo]:
-        """The image as the network wants it, and the way back; see :data:`Fit`.
-
-        Raises:
-            DataError: the image has another number of channels.
-        """
-        image = with_channels(image)
-        height, width, channels = image.shape
-        if channels != self.channels:
-            raise DataError(
-                f"the image has {channels} channels, the network takes {self.channels}; "
-                "convert the image or set shape in the config"
-            )
+    def __call__(self, image: np.ndarray, sample_id: str) -> tuple[np.ndarray, Undo]:
+        """See :data:`Fit`. Raises as :meth:`checked`."""
+        image = self.checked(image)
         if self.height is None or self.width is None:
             return image, _as_it_is
+        height, width = image.shape[:2]
         return resize_image(image, self.height, self.width), partial(resize_scores, height=height, width=width)
+
+    def checked(self, image: np.ndarray) -> np.ndarray:
+        """The image as H x W x C.
+
+        Raises:
+            DataError: it has another number of channels.
+        """
+        image = with_channels(image)
+        if image.shape[2] != self.channels:
+            raise DataError(
+                f"the image has {image.shape[2]} channels, the network takes {self.channels}; "
+                "convert the image or set shape in the config"
+            )
+        return image
 
 
 def _as_it_is(scores: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -114,13 +114,13 @@ def predict(
     turns: int = 1,
     workers: int = 2,
     failures: Failures | None = None,
-) -> Iterator[Scored]:
+) -> Generator[Scored, None, None]:
     """Predict every image with every member; each image is read once.
 
     Args:
         sources: the images, in the order results are wanted.
         forwards: the members of the ensemble.
-        fit: an image, or a cell of it, -> network input and the way back; as a rule a
+        fit: an image, or a cell of it -> network input and the way back; as a rule a
             :class:`musket.predict.frame.InputShape`.
         batch_size: images, or cells of them, that are predicted at once.
         groups: members whose scores are averaged into one result; default one group of all.
@@ -200,7 +200,7 @@ def _cells(
 
     def fitted(task: tuple[_Work, Window]) -> _Cell:
         work, window = task
-        return _Cell(work, window, *fit(work.image[window.slices]))
+        return _Cell(work, window, *fit(work.image[window.slices], work.id))
 
     for (work, _), future in _ahead(pool, fitted, windows(), lambda: min(batch_size, images_ahead() * pieces)):
         try:

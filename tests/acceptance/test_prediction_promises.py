@@ -251,13 +251,13 @@ def test_an_ensemble_larger_than_the_device_takes_turns_and_gives_the_same(
 
 
 def test_separate_predictions_or_one_model_are_the_same_numbers(tmp_path: Path, images: Path) -> None:
-    found = [
-        experiment(tmp_path / str(separate), separatePredictions=separate).predict_all_to_array(
+    separate, joint = (
+        experiment(tmp_path / str(key), separatePredictions=key).predict_all_to_array(
             musket_directory(images), None, None, limit=1
         )
-        for separate in (True, False)
-    ]
-    np.testing.assert_array_equal(*found)
+        for key in (True, False)
+    )
+    np.testing.assert_array_equal(separate, joint)
 
 
 def test_manual_resize_resizes_nothing(tmp_path: Path, images: Path) -> None:
@@ -279,6 +279,17 @@ def test_manual_resize_names_images_the_network_cannot_take(tmp_path: Path, imag
     model.forwards[0] = picky
     with pytest.raises(DataError, match=r"sample '1'.*30 x 41 pixels: width must be divisible by 4"):
         model.predict([read(path) for path in sorted(images.iterdir())])
+
+
+def test_transforms_are_applied_to_images_and_undone_on_maps(tmp_path: Path, images: Path) -> None:
+    """Mirrored and turned upside down in, filtered, and back again: the filter itself seems to be turned by 180."""
+    cfg = experiment(tmp_path / "exp", folds=1, transforms={"Fliplr": 1.0, "Flipud": 1.0})
+    found: dict[str, np.ndarray] = {}
+    cfg.predict_in_directory(images, 0, 0, collect, found)
+    image = read(images / "picture-0.png")
+    expected = filtered(np.ascontiguousarray(image[::-1, ::-1]))[::-1, ::-1]
+    np.testing.assert_allclose(found["picture-0.png"][..., 0], expected, rtol=1e-5, atol=1e-6)
+    assert found["picture-1.png"].shape == (30, 41, 1)
 
 
 def test_arrays_come_with_ids_and_in_dataset_order(tmp_path: Path, images: Path) -> None:

@@ -19,9 +19,16 @@ def constant(value: float) -> Forward:
     return lambda images: images * value
 
 
+def means(members: list[Forward], groups: list[list[int]], weights: list[float]) -> list[torch.Tensor]:
+    """Mean scores of one batch."""
+    (result,) = mean_scores(members, [BATCH], groups, weights)
+    assert isinstance(result, list)
+    return result
+
+
 def test_groups_are_weighted_means_of_their_members() -> None:
     members = [constant(1), constant(2), constant(4)]
-    [[everyone, last, pair]] = mean_scores(members, [BATCH], [[0, 1, 2], [2], [0, 2]], [1, 1, 2])
+    everyone, last, pair = means(members, [[0, 1, 2], [2], [0, 2]], [1, 1, 2])
     assert everyone.unique().tolist() == pytest.approx([(1 + 2 + 2 * 4) / 4])
     assert last.unique().tolist() == [4]
     assert pair.unique().tolist() == pytest.approx([(1 + 2 * 4) / 3])
@@ -31,7 +38,7 @@ def test_members_without_weight_or_group_are_not_asked() -> None:
     def never(images: torch.Tensor) -> torch.Tensor:
         raise AssertionError("asked for nothing")
 
-    [[scores]] = mean_scores([constant(3), never, never], [BATCH], [[0, 1]], [1, 0, 5])
+    (scores,) = means([constant(3), never, never], [[0, 1]], [1, 0, 5])
     assert torch.equal(scores, 3 * BATCH)
 
 
