@@ -193,7 +193,7 @@ def collate(samples: list[Sample]) -> Batch:
     """Stack samples of one size: N x H x W x C arrays seen as N x C x H x W tensors without another copy.
 
     Raises:
-        DataError: the images differ in depth.
+        DataError: the images differ in depth or size.
     """
     first = samples[0]
     for other in samples[1:]:
@@ -201,6 +201,11 @@ def collate(samples: list[Sample]) -> Batch:
             raise DataError(
                 f"samples {first.id} ({first.image.dtype}) and {other.id} ({other.image.dtype}) differ in depth; "
                 "bring the images of a dataset to one depth"
+            )
+        if other.image.shape != first.image.shape:
+            sizes = " and ".join(f"{one.id} ({one.image.shape[0]} x {one.image.shape[1]})" for one in (first, other))
+            raise DataError(
+                f"samples {sizes} differ in size and share a batch; leave manualResize out, or set batch: 1"
             )
     images = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
     targets = None

@@ -165,7 +165,6 @@ class SampleMaker:
         with reading_epoch(epoch):
             item = fetch(self.dataset, position, self.is_train)
         image, mask = checked_arrays(item, sample_id, self.shape, needs_truth=True)
-        # What transforms draw for evaluation is the same whenever a sample is looked at.
         random = generator(self.seed, "augment", epoch, sample_id) if self.is_train else transforms_random(sample_id)
         if self.background is not None and mask is not None:
             image, mask = self.background(image, mask, random)
@@ -195,7 +194,7 @@ def evaluation_maker(spec: SegmentationSpec, dataset: Any, ids: Sequence[str]) -
 
 
 def transforms_random(sample_id: str) -> np.random.Generator:
-    """The draws of ``transforms`` for a sample that is not trained on."""
+    """The draws of ``transforms`` for a sample that is not trained on: the same whenever it is looked at."""
     return generator("transforms", sample_id)
 
 
