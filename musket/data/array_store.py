@@ -36,6 +36,7 @@ _RECORD = np.dtype([("key", "<u8"), ("offset", "<u8")])
 _FILE_SHIFT = 44  # a place: number of the file above these bits, offset in it (up to 16 TB) below
 _OFFSET = (1 << _FILE_SHIFT) - 1
 _DIMENSIONS = 4
+_KINDS = (b"b", b"i", b"u", b"f")
 _RECENT = 1024
 
 
@@ -43,7 +44,7 @@ def is_storable(array: object) -> bool:
     """Whether this is a non-empty array of plain numbers with up to four axes."""
     return (
         type(array) is np.ndarray
-        and array.dtype.kind in "biuf"
+        and array.dtype.kind.encode() in _KINDS
         and len(array.dtype.str) == 3
         and 1 <= array.ndim <= _DIMENSIONS
         and array.size > 0
@@ -92,7 +93,8 @@ class ArrayStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._refreshing = threading.Lock()
         self._places = _Places()
         self._files: dict[str, int] = {}
         self._names: list[str] = []
@@ -112,29 +114,23 @@ class ArrayStore:
         return array
 
     def put(self, key: bytes, array: np.ndarray) -> None:
-        """Keep an array, unless another process did meanwhile.
+        """Keep an array, unless another thread or process did meanwhile.
 
         Raises:
             OSError: it cannot be written; what is stored already stays readable.
         """
-        self._refresh()
-        with self._lock:
+        with self._writing:
+            self._refresh()
             if any(place not in self._bad for place in self._places.find(_half(key))):
                 return
-            if self._own is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 offset = self._append(key, array)
             except FileNotFoundError:  # somebody cleared the folder; a new name, since offsets of the old one are known
                 self._own = None
                 offset = self._append(key, array)
-            assert self._own is not None
-            number = self._number(f"{self._own}.index")
-            record = np.array([(_half(key), offset)], dtype=_RECORD)
             with open(self.folder / f"{self._own}.index", "ab") as file:
-                file.write(record.tobytes())
-            self._taken[number] += _RECORD.itemsize
-            self._places.add(record["key"], record["offset"] + np.uint64(number << _FILE_SHIFT))
+                file.write(np.array([(_half(key), offset)], dtype=_RECORD).tobytes())
+        self._refresh()
 
     def _append(self, key: bytes, array: np.ndarray) -> int:
         """Write header and values at the end of this process's file; where the header stands."""
@@ -171,7 +167,7 @@ class ArrayStore:
     def _refresh(self) -> bool:
         """Take over what was added to the index files since; whether there was anything."""
         found = False
-        with self._lock:
+        with self._refreshing:
             try:
                 names = [entry.name for entry in stored_files(self.folder) if entry.name.endswith(".index")]
             except OSError:
@@ -270,7 +266,7 @@ def _load(path: Path, offset: int, key: bytes) -> np.ndarray | None:
             if len(head) < _HEADER_BYTES or _CHECK.unpack_from(head, _HEADER.size)[0] != zlib.crc32(head[:-4]):
                 return None
             magic, own, kind, dimensions, *shape, total = _HEADER.unpack_from(head)
-            if magic != _MAGIC or own != key:
+            if magic != _MAGIC or own != key or kind[1:2] not in _KINDS:
                 return None
             array = np.empty(shape[:dimensions], np.dtype(kind.decode()))
             values = _flat(array)

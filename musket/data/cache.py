@@ -54,7 +54,7 @@ class DecodeCache:
 
     Args:
         folder: where the files lie; made when the first array is kept.
-        limit_bytes: most bytes the folder may hold, passed by one image per process at most; None: no limit but
+        limit_bytes: most bytes the folder may hold, passed by one image per thread at most; None: no limit but
             ``keep_free``.
         keep_free: share of the disk, 0..1, below which nothing more is written.
 
@@ -148,8 +148,8 @@ class DecodeCache:
 def attach_cache(dataset: Any, cache: DecodeCache | None) -> int:
     """Give a cache to every built-in dataset that reads files: to the dataset and to those it is a view of.
 
-    Datasets of the user's own are passed through by their attributes ``ds``, ``child``, ``parent`` and ``components`` (a
-    list), and otherwise left alone.
+    Datasets of the user's own are passed through by their attributes ``ds``, ``child``, ``parent`` and the list
+    ``components``, and otherwise left alone.
 
     Args:
         cache: None takes the present one away.
