@@ -1,15 +1,20 @@
-"""Where predictions go: pictures and arrays."""
+"""Where predictions go: pictures, arrays, rows of tables."""
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from musket.artifacts.files import write_atomic
-from musket.core.errors import ArtifactError
+from musket.core.errors import ArtifactError, MusketError
+from musket.core.rle import rle_encode
+
+Row = Mapping[str, object]
 
 
 def write_png(path: Path, scores: np.ndarray) -> None:
@@ -22,7 +27,7 @@ def write_png(path: Path, scores: np.ndarray) -> None:
         picture = np.rint(np.clip(scores, 0, 1) * 255).astype(np.uint8)
         picture = picture[..., ::-1] if classes == 3 else picture
     else:
-        picture = scores.argmax(axis=2).astype(np.uint8)
+        picture = scores.argmax(axis=2).astype(np.uint8 if classes <= 256 else np.uint16)
     done, data = cv2.imencode(".png", np.ascontiguousarray(picture))
     if not done:
         raise ArtifactError(f"scores of shape {scores.shape} cannot be written as PNG", path)
@@ -34,3 +39,47 @@ def write_npy(path: Path, scores: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, scores.astype(np.float32, copy=False), allow_pickle=False)
     write_atomic(path, buffer.getvalue())
+
+
+def score_row(name: str, scores: np.ndarray) -> Row:
+    """Scores of one image as a row: ``image``, ``score_0``, ``score_1``, ...
+
+    Args:
+        scores: one number per class; of a map H x W x classes the highest score of each class in the image is taken.
+    """
+    highest = scores if scores.ndim == 1 else scores.max(axis=(0, 1))
+    return {"image": name, **{f"score_{number}": f"{score:.6g}" for number, score in enumerate(highest)}}
+
+
+def rle_rows(name: str, scores: np.ndarray, threshold: float | Sequence[float] = 0.5) -> list[Row]:
+    """Masks of one image as rows of a submission: ``image``, ``rle_mask``.
+
+    Several classes give a row each, with the number of the class as ``class`` between the two.
+
+    Args:
+        scores: H x W x classes.
+        threshold: what a score must exceed; one for all classes, or one each.
+
+    Raises:
+        MusketError: another number of thresholds than of classes.
+    """
+    classes = scores.shape[2]
+    thresholds = [threshold] * classes if isinstance(threshold, float | int) else list(threshold)
+    if len(thresholds) != classes:
+        raise MusketError(f"one threshold per class is needed, that is {classes}; found {len(thresholds)}")
+    masks = [rle_encode(scores[..., number] > limit) for number, limit in enumerate(thresholds)]
+    if classes == 1:
+        return [{"image": name, "rle_mask": masks[0]}]
+    return [{"image": name, "class": number, "rle_mask": mask} for number, mask in enumerate(masks)]
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows with the same columns as CSV. No rows, no columns: an empty file."""
+    text = io.StringIO(newline="")
+    writer: csv.DictWriter[str] | None = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(text, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(dict(row))
+    write_atomic(path, text.getvalue())
