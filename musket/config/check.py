@@ -335,7 +335,7 @@ def _meaning(
     findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
     findings += [*meaning.check_final_metrics(spec, vocabulary), *meaning.check_data(spec, vocabulary)]
     if isinstance(spec, ImageSpec):
-        findings += [*meaning.check_freezing(spec), *meaning.check_images(spec, absent)]
+        findings += [*meaning.check_freezing(spec, vocabulary), *meaning.check_images(spec, absent)]
     remarks = list(meaning.without_effect(spec))
     if not isinstance(spec, SegmentationSpec):
         spec, found = meaning.bind_all(spec, vocabulary, lambda stages: ())

@@ -540,13 +540,18 @@ def _call(call: Call, loc: Loc, vocabulary: Vocabulary) -> Findings:
     yield from (Finding((*at, fault.option) if fault.option else at, fault.message) for fault in faults)
 
 
-def check_freezing(spec: ImageSpec) -> Findings:
-    """Nothing is frozen and unfrozen at once."""
+def check_freezing(spec: ImageSpec, vocabulary: Vocabulary) -> Findings:
+    """Nothing is frozen and unfrozen at once, or frozen that cannot be."""
+    entry = architecture_entry(spec.architecture, vocabulary) if isinstance(spec, SegmentationSpec) else None
+    unfreezable = entry.name if entry is not None and entry.facts.get("freezable") is False else ""
     places: list[tuple[Loc, ImageSpec | StageSpec]] = [((), spec)]
     places += [(("stages", i), stage) for i, stage in enumerate(spec.stages)]
     for loc, holder in places:
         if holder.freeze_encoder and holder.unfreeze_encoder:
             yield Finding((*loc, "unfreeze_encoder"), "contradicts freeze_encoder: true beside it; keep one of them")
+        elif unfreezable and (holder.freeze_encoder or holder.unfreeze_encoder is False):
+            key = "freeze_encoder" if holder.freeze_encoder else "unfreeze_encoder"
+            yield Finding((*loc, key), f"the encoder of {unfreezable} cannot be frozen; leave this out")
 
 
 VIEWS = {"horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}

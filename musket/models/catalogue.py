@@ -42,7 +42,9 @@ def _fill() -> None:
         ("Segformer", "segformer", "One linear layer per stage; made for the encoders mit_b0 ... mit_b5."),
         ("DPT", "dpt", "Convolutional decoder on a plain vision transformer (vit_... of timm)."),
     ):
-        ARCHITECTURES.add(name, f"{functions}:{function}", summary, aliases=tuple(aliases), library="smp")
+        freezable = name != "DeepLabV3"  # its documentation never allowed to freeze the encoder
+        target, others = f"{functions}:{function}", tuple(aliases)
+        ARCHITECTURES.add(name, target, summary, aliases=others, library="smp", freezable=freezable)
 
 
 _fill()
