@@ -29,14 +29,15 @@ def decoded_images_are_kept_among_the_tests_own_files(tmp_path_factory: pytest.T
 @pytest.fixture(autouse=True)
 def own_parts_are_forgotten() -> Iterator[None]:
     """Parts that a test registers end with it, so that no test depends on those before it."""
+    from musket.data.catalogue import dataset_augmenters, extra_train
     from musket.experiment.custom import custom_objects
     from musket.experiment.vocabulary import REGISTRIES
     from musket.models.catalogue import custom_models
 
     before = [set(registry.names()) for registry in REGISTRIES]
     yield
-    custom_objects.clear()
-    custom_models.clear()
+    for own in (custom_objects, custom_models, extra_train, dataset_augmenters):
+        own.clear()
     for registry, known in zip(REGISTRIES, before, strict=True):
         for name in set(registry.names()) - known:
             registry.remove(name)

@@ -16,6 +16,28 @@ dataset_augmenters: dict[str, Callable[..., Any]] = {}
 """Functions the key ``dataset_augmenter`` can name: called with its other keys, they return dataset -> dataset."""
 
 
+def dataset_provider(
+    name: str | Callable[..., Any] | None = None, origin: str | None = None, kind: str | None = None
+) -> Any:
+    """Decorator: a function that returns a dataset can be named in configs. Parentheses may be left out.
+
+    Args:
+        name: name in configs; default the function's own.
+        origin: where the data come from, for people.
+        kind: what the dataset is made of, for people.
+    """
+    if callable(name):
+        return dataset_provider()(name)
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = name or function.__name__
+        again = own in DATASETS and DATASETS.get(own).facts.get("custom") is True
+        DATASETS.add(own, function, replace=again, custom=True, origin=origin, of=kind)
+        return function
+
+    return register
+
+
 def _fill() -> None:
     for name, module, summary in (
         ("SimplePNGMaskDataSet", "folders", "Images in one folder, masks of the same name in another."),

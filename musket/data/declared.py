@@ -143,7 +143,7 @@ class _Reader:
     def __init__(self, binding: Binding, path: Path, key: str):
         self.binding, self.path, self.key = binding, path, key
         if binding.reader == "CSV":
-            self._rows = _rows(path, binding.headers, key)
+            self._rows = _rows(path, binding.headers, f"{key}.path", f"{key}.headers")
             self.names: dict[str, str] = {}
         else:
             self._rows = {}
@@ -213,22 +213,22 @@ def _pictures(folder: Path, key: str) -> dict[str, str]:
     return names
 
 
-def _rows(path: Path, headers: Sequence[str] | None, key: str) -> dict[str, np.ndarray]:
+def _rows(path: Path, headers: Sequence[str] | None, path_key: str, headers_key: str) -> dict[str, np.ndarray]:
     """Numbers of a table by id: float32, in the order of ``headers``."""
     try:
         table = read_table(path)
     except DataError as error:
-        raise DataError(f"{key}.path: {error}") from None
+        raise DataError(f"{path_key}: {error}") from None
     id_column = "id" if "id" in table.columns else table.columns[0]
     columns = [name for name in table.columns if name != id_column] if headers is None else list(headers)
     missing = [name for name in columns if name not in table.columns]
     if missing or not columns:
         there = ", ".join(table.columns)
-        raise DataError(f"{key}.headers: no column {', '.join(missing)}; the table has: {there}", path=path)
+        raise DataError(f"{headers_key}: no column {', '.join(missing)}; the table has: {there}", path=path)
     try:
         numbers = table[columns].astype(np.float32).to_numpy()
     except ValueError as error:
-        raise DataError(f"{key}.headers: not a column of numbers: {error}", path=path) from None
+        raise DataError(f"{headers_key}: not a column of numbers: {error}", path=path) from None
     return dict(zip(map(_bare, table[id_column]), numbers, strict=True))
 
 
@@ -261,7 +261,7 @@ def _common(readers: Sequence[_Reader]) -> list[str]:
 
 def _scored(ids: Sequence[str], path: Path, bounds: tuple[float, float] | None, key: str) -> list[str]:
     """Ids the table of scores names, with a score within the bounds."""
-    scores = {own: float(row[0]) for own, row in _rows(path, ["score"], key).items()}
+    scores = {own: float(row[0]) for own, row in _rows(path, ["score"], key, key).items()}
     least, most = bounds or (float("-inf"), float("inf"))
     kept = [own for own in ids if own in scores and least <= scores[own] <= most]
     if not kept:
