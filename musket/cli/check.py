@@ -3,44 +3,101 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from musket.config.schema import ExperimentSpec, SegmentationSpec
+if TYPE_CHECKING:
+    from musket.experiment.checkup import Progress
+
+_PLAIN_EVERY = 15.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """File and overrides."""
+    """File, overrides, and how far to look."""
+    parser.description = (
+        "Check a config, then open the data it names: every sample is read once. Exit code: 0 training would start, "
+        "1 the data stops it, 2 the config does."
+    )
     parser.add_argument("file", help="a YAML file, a folder with config.yaml, or the name of an experiment")
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument("--config-only", action="store_true", help="do not open the data")
+    depth.add_argument("--quick", action="store_true", help="no trial step, hence no estimate of memory and time")
+    parser.add_argument("--fill-cache", action="store_true", help="keep what is decoded, so that training need not")
+    parser.add_argument("--json", action="store_true", help="print everything found as JSON, with all names")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="values in place of the file's: stages[0].lr=1e-3"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the essentials of a config, or raise ConfigError with everything wrong with it."""
+    """Print what a check finds.
+
+    Returns:
+        0 training would start, 1 the data stops it.
+
+    Raises:
+        ConfigError: everything wrong with the config.
+    """
     from musket.config.check import refuse_unavailable
     from musket.core.runtime import silence_telemetry
     from musket.experiment.project import find_project, load_spec
+    from musket.report.check_report import config_report, show
 
     silence_telemetry()
-
     project, config = find_project(arguments.file)
     spec = load_spec(config, project=project, overrides=arguments.overrides)
     refuse_unavailable(spec)
-    print(f"ok  {config}: {essentials(spec)}")
-    return 0
+    if arguments.config_only or spec.dataset is None:
+        report = config_report(spec)
+    else:
+        from musket.experiment.facade import Experiment
+
+        with _progress(arguments.quiet) as progress:
+            report = Experiment.from_spec(spec, project).check(
+                estimate=not arguments.quick, fill_cache=arguments.fill_cache, on_progress=progress
+            )
+    if arguments.json:
+        print(json.dumps(report.as_data(), indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        show(report, Console())
+    return 0 if report.ok else 1
 
 
-def essentials(spec: ExperimentSpec) -> str:
-    """What will be trained, in a line."""
-    epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
-    parts = [spec.dialect.lower()]
-    if isinstance(spec, SegmentationSpec):
-        count = spec.mask_channels
-        activation = spec.activation if isinstance(spec.activation, str) else ", ".join(spec.activation)
-        parts.append(f"{spec.architecture}{f' on {spec.backbone}' if spec.backbone else ''}")
-        parts.append(f"{count} class{'es' if count != 1 else ''} ({activation})")
-        parts.append(" x ".join(str(side) for side in spec.shape))
-    parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
-    parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")
-    parts.append(f"best by {spec.primary_metric}")
-    return ", ".join(parts)
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Progress | None]:
+    """A bar on a terminal, a line now and then elsewhere; on the error stream, which leaves the other to the report."""
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        said = time.monotonic()
+
+        def tell(done: int, total: int, failed: int) -> None:
+            nonlocal said
+            if time.monotonic() - said > _PLAIN_EVERY:
+                said = time.monotonic()
+                console.print(f"{done} of {total} samples read{_failed(failed)}", highlight=False)
+
+        yield tell
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("reading samples{task.fields[failed]}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("", total=None, failed="")
+        yield lambda done, total, failed: bar.update(task, completed=done, total=total, failed=_failed(failed))
+
+
+def _failed(count: int) -> str:
+    return f", {count} cannot be used" if count else ""

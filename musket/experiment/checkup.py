@@ -1,0 +1,277 @@
+"""Opens the data of an experiment before anything is trained, and says whether training would start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musket.artifacts.layout import Layout
+from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
+from musket.data.identity import sample_ids
+from musket.data.inspection import Inspection, Moments, inspect
+from musket.data.likeness import Likeness, Twin
+from musket.experiment.build import TargetShape, checked_arrays, fetch
+from musket.experiment.data import PreparedData, keep_decoded, prepare, samples_of
+from musket.experiment.findings import (
+    Found,
+    channel_name,
+    name_classes,
+    say_contradictions,
+    say_failures,
+    say_images,
+    say_masks,
+    say_twins,
+)
+from musket.experiment.plan import training_samples, validation_samples
+from musket.report.check_report import ChannelFacts, CheckReport, DataFacts, FoldFacts, essentials
+
+if TYPE_CHECKING:
+    from musket.config.schema import SegmentationSpec
+    from musket.experiment.project import Project
+
+Progress = Callable[[int, int, int], object]
+"""Called with the samples done, how many there are, and how many of those done cannot be used."""
+
+
+_APART = "Remove copies; a dataset with get_group(i) keeps the images of one scene or video together"
+
+
+def check_data(
+    spec: SegmentationSpec,
+    layout: Layout,
+    project: Project | None,
+    open_dataset: Callable[[], Any],
+    *,
+    holdout: Sequence[int] | None = None,
+    with_estimate: bool = True,
+    fill_cache: bool = False,
+    on_progress: Progress | None = None,
+) -> CheckReport:
+    """Look at all samples of an experiment, at its splits, and at a trial step. Writes nothing but the cache.
+
+    Args:
+        open_dataset: makes the dataset.
+        holdout: positions of the holdout, in place of ``testSplit``.
+        with_estimate: tell memory and time; needs torch and a step or two.
+        fill_cache: keep what is decoded, as the key ``cache`` says, so that training need not decode it.
+
+    Returns:
+        the report; nothing that is wrong with the data is raised.
+
+    Raises:
+        ConfigError: the config names no such dataset.
+    """
+    found = Found()
+    with found.listening():
+        try:
+            dataset = open_dataset()
+            count = len(dataset)
+        except ConfigError:
+            raise
+        except MusketError as error:
+            found.problem(str(error))
+            return _report(spec, found)
+        if not count:
+            found.problem(f"{type(dataset).__name__} is empty; there is nothing to train on")
+            return _report(spec, found)
+        if fill_cache:
+            keep_decoded(spec, layout, dataset, project)
+        data, refusal = _split(spec, layout, project, dataset, holdout)
+    if data is not None:
+        dataset, ids = data.dataset, data.ids
+    else:
+        ids = _names(dataset)
+    inspection = _inspected(spec, dataset, ids, on_progress)
+    say_failures(inspection, found)
+    if refusal is not None and not any(failure.message in str(refusal) for failure in inspection.failures):
+        found.problem(str(refusal))
+    if not len(inspection.usable):
+        return _report(spec, found, inspection)
+    like = inspection.likeness()
+    say_images(spec, inspection, found)
+    say_masks(spec, inspection, found)
+    say_contradictions(inspection, found)
+    if data is None:
+        return _report(spec, found, inspection, like)
+    samples = samples_of(spec, data)
+    folds = _folds(spec, layout, data, samples, inspection, like, found)
+    estimated = None
+    if with_estimate and not found.problems:
+        from musket.experiment.estimate import estimate
+
+        try:
+            estimated = estimate(spec, samples)
+        except MusketError as error:
+            found.problem(str(error))
+        else:
+            if estimated is not None and 0 < estimated.memory_there < estimated.memory:
+                found.warn("training is likely to need more memory than there is; lower batch or shape")
+    return _report(spec, found, inspection, like, folds, len(data.holdout), estimated)
+
+
+def _report(
+    spec: SegmentationSpec,
+    found: Found,
+    inspection: Inspection | None = None,
+    like: Likeness | None = None,
+    folds: tuple[FoldFacts, ...] = (),
+    holdout: int = 0,
+    estimate: Any = None,
+) -> CheckReport:
+    return CheckReport(
+        config=str(spec.source),
+        essentials=essentials(spec),
+        shape="" if spec.input_size is None else f"{spec.input_size[1]} x {spec.input_size[0]}",
+        data=None if inspection is None else _data_facts(spec, inspection, like),
+        folds=folds,
+        holdout=holdout,
+        estimate=estimate,
+        problems=tuple(found.problems),
+        warnings=tuple(found.warnings),
+    )
+
+
+def _split(
+    spec: SegmentationSpec, layout: Layout, project: Project | None, dataset: Any, holdout: Sequence[int] | None
+) -> tuple[PreparedData | None, MusketError | None]:
+    """Ids and splits as training would have them, or why it would not."""
+    try:
+        return prepare(spec, layout, dataset, project, store=False, holdout=holdout), None
+    except ConfigError:
+        raise
+    except MusketError as error:
+        return None, error
+
+
+def _names(dataset: Any) -> Sequence[str]:
+    """Ids, or positions where the dataset cannot tell all of them."""
+    try:
+        return sample_ids(dataset)
+    except DataError:
+        return [f"item {position}" for position in range(len(dataset))]
+
+
+def _inspected(spec: SegmentationSpec, dataset: Any, ids: Sequence[str], on_progress: Progress | None) -> Inspection:
+    import os
+
+    shape = TargetShape.of(spec)
+
+    def read(position: int) -> tuple[np.ndarray, np.ndarray | None]:
+        try:
+            return checked_arrays(fetch(dataset, position, False), ids[position], shape, needs_truth=True)
+        except DataError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, MusketError) else f"{type(error).__name__}: {error}"
+            raise DataError(f"cannot be used: {said}", sample=ids[position]) from error
+
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    tell = None if on_progress is None else lambda done, failed: on_progress(done, len(ids), failed)
+    return inspect(read, ids, shape.classes, threads=threads, on_progress=tell)
+
+
+# ----------------------------------------------------------------------------------------------------------- folds
+
+
+def _folds(
+    spec: SegmentationSpec,
+    layout: Layout,
+    data: PreparedData,
+    samples: PreparedData,
+    inspection: Inspection,
+    like: Likeness,
+    found: Found,
+) -> tuple[FoldFacts, ...]:
+    """How every fold is filled; what is wrong with one is said once for all it is wrong with."""
+    told: dict[str, list[int]] = {}
+    leaks: dict[Twin, None] = {}
+    lacking: dict[tuple[str, ...], list[int]] = {}
+    filled = np.asarray(inspection.present.any(axis=1))
+    folds = []
+    for number, fold in enumerate(data.folds):
+        seen, steps = [], []
+        for stage in range(len(spec.stages)):
+            try:
+                sampler, batches = training_samples(spec, samples, number, stage)
+                validation_samples(spec, samples, number, stage)
+            except (DataError, TrainingError) as error:
+                told.setdefault(re.sub(r"fold \d+", "fold {}", str(error)), []).append(number)
+                seen.append(None)
+                steps.append(None)
+            else:
+                seen.append(len(sampler))
+                steps.append(batches)
+        twins = like.twins(fold.validation, fold.train)
+        leaks.update(dict.fromkeys(twins))
+        lost = inspection.present[fold.validation].any(axis=0) & ~inspection.present[fold.train].any(axis=0)
+        if lost.any():
+            lacking.setdefault(tuple(map(str, np.flatnonzero(lost))), []).append(number)
+        folds.append(
+            FoldFacts(
+                len(fold.train),
+                int(filled[fold.train].sum()),
+                len(fold.validation),
+                int(filled[fold.validation].sum()),
+                tuple(seen),
+                tuple(steps),
+                len(twins),
+            )
+        )
+    for message, numbers in told.items():
+        more = f" (folds {', '.join(map(str, dict.fromkeys(numbers)))} alike)" if len(set(numbers)) > 1 else ""
+        found.problem(message.replace("{}", str(numbers[0])) + more)
+    for missing, numbers in lacking.items():
+        where = f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+        found.warn(
+            f"{name_classes(missing)} occurs only in the validation part of {where}: it cannot be learnt there; "
+            "set stratified: true, or fewer folds"
+        )
+    say_twins("validation", "the training images of the same fold", _APART, list(leaks), data.ids, found)
+    _say_holdout(data, like, found)
+    for number, stage in enumerate(spec.stages):
+        if stage.initial_weights is not None and not (path := layout.folder / stage.initial_weights).exists():
+            found.problem(f"{path}: stages[{number}].initial_weights: no such file")
+    return tuple(folds)
+
+
+def _say_holdout(data: PreparedData, like: Likeness, found: Found) -> None:
+    if data.holdout:
+        held = set(data.holdout)
+        rest = [position for position in range(len(data.ids)) if position not in held]
+        say_twins("holdout", "the images of the folds", _APART, like.twins(data.holdout, rest), data.ids, found)
+
+
+# ----------------------------------------------------------------------------------------------------------- facts
+
+
+def _data_facts(spec: SegmentationSpec, inspection: Inspection, like: Likeness | None) -> DataFacts:
+    depths = inspection.depths()
+    moments = inspection.values[next(iter(depths))] if depths else Moments(0)
+    masks, usable = inspection.masks, inspection.usable
+    shown = inspection.present[usable].sum(axis=0)
+    return DataFacts(
+        samples=len(inspection.ids),
+        usable=len(usable),
+        sizes=tuple(inspection.sizes()),
+        depths={depth: len(positions) for depth, positions in depths.items()},
+        channels=tuple(
+            ChannelFacts(
+                channel_name(number, moments.channels),
+                float(moments.low[number]),
+                float(moments.high[number]),
+                float(moments.mean[number]),
+                float(moments.std[number]),
+            )
+            for number in range(moments.channels)
+        ),
+        classes=tuple(
+            (float(pixels) / max(1, masks.pixels), int(samples))
+            for pixels, samples in zip(masks.of_class, shown, strict=True)
+        ),
+        empty=len(inspection.empty),
+        repeated=0 if like is None else like.repeated(),
+        seconds=inspection.seconds,
+    )

@@ -1,0 +1,347 @@
+"""What a check of an experiment found: as lines for people, and as plain data for scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from musket.core.identity import examples
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from musket.config.schema import ExperimentSpec
+
+_NAMES = 6
+_SIZES = 4
+_LABEL = 9
+_WIDEST = 120
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or odd.
+
+    Attributes:
+        message: what was found, and what to do about it.
+        names: the samples, or pairs of samples, it was found at.
+    """
+
+    message: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChannelFacts:
+    """Values of one channel over all images of one type."""
+
+    name: str
+    low: float
+    high: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the samples are like.
+
+    Attributes:
+        samples: in all; ``usable`` of them can be trained on.
+        sizes: (width, height, samples), most frequent first.
+        depths: samples by type of the images' values, most frequent first.
+        channels: of the most frequent type.
+        classes: share of all pixels of every class, 0..1, and number of samples that show it.
+        empty: samples whose mask is empty.
+        repeated: samples whose image is equal to an earlier one.
+        seconds: how long the look at them took.
+    """
+
+    samples: int
+    usable: int
+    sizes: tuple[tuple[int, int, int], ...]
+    depths: dict[str, int]
+    channels: tuple[ChannelFacts, ...]
+    classes: tuple[tuple[float, int], ...]
+    empty: int
+    repeated: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FoldFacts:
+    """How a fold is filled.
+
+    Attributes:
+        train: samples to train on; ``train_filled`` of them with an object.
+        validation: samples to validate on; ``validation_filled`` of them with an object.
+        seen: per stage, samples an epoch chooses from after ``negatives``; None where training cannot start.
+        steps: per stage, batches of an epoch; None where training cannot start.
+        leaks: validation samples that show what a training sample shows, exactly or nearly.
+    """
+
+    train: int
+    train_filled: int
+    validation: int
+    validation_filled: int
+    seen: tuple[int | None, ...]
+    steps: tuple[int | None, ...]
+    leaks: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What training would take on this machine, from a trial step and a few samples read.
+
+    Attributes:
+        device: its name.
+        batch: samples per step that ``memory`` is for.
+        memory: bytes on the device; ``memory_there`` bytes it has.
+        epoch: seconds of one epoch of one fold, of the first stage; ``total`` of all epochs of all folds.
+        reading: share of the epoch the network waits for samples, 0..1.
+    """
+
+    device: str
+    batch: int
+    memory: int
+    memory_there: int
+    epoch: float
+    total: float
+    reading: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The outcome of a check.
+
+    Attributes:
+        config: the file.
+        essentials: what would be trained, in a line.
+        shape: size images are resized to, as text; empty when they are not.
+        data: None when only the config was checked.
+        folds: empty when the data cannot be split.
+        holdout: samples kept out of every fold.
+        estimate: None when it was not asked for, or could not be made.
+        problems: what stops training.
+        warnings: what does not, but should be looked at.
+    """
+
+    config: str
+    essentials: str
+    shape: str = ""
+    data: DataFacts | None = None
+    folds: tuple[FoldFacts, ...] = ()
+    holdout: int = 0
+    estimate: Estimate | None = None
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether training would start."""
+        return not self.problems
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything as plain data, every name included; ``ok`` on top."""
+        return {"ok": self.ok, **dataclasses.asdict(self)}
+
+    def __str__(self) -> str:
+        return "\n".join(text for _, text in lines(self))
+
+
+def essentials(spec: ExperimentSpec) -> str:
+    """What will be trained, in a line."""
+    from musket.config.schema import SegmentationSpec
+
+    epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
+    parts = [spec.dialect.lower()]
+    if isinstance(spec, SegmentationSpec):
+        count = spec.mask_channels
+        activation = spec.activation if isinstance(spec.activation, str) else ", ".join(spec.activation)
+        parts.append(f"{spec.architecture}{f' on {spec.backbone}' if spec.backbone else ''}")
+        parts.append(f"{count} class{'es' if count != 1 else ''} ({activation})")
+        parts.append(" x ".join(str(side) for side in spec.shape))
+    parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
+    parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")
+    parts.append(f"best by {spec.primary_metric}")
+    return ", ".join(parts)
+
+
+def config_report(spec: ExperimentSpec) -> CheckReport:
+    """What is said when only the config was checked."""
+    return CheckReport(str(spec.source), essentials(spec))
+
+
+def show(report: CheckReport, console: Console) -> None:
+    """Print a report, in colours where the console has them."""
+    from rich.text import Text
+
+    for style, text in lines(report, min(console.width, _WIDEST)):
+        label = len(text) - len(text.lstrip()) or _LABEL
+        line = Text(text)
+        if style:
+            line.stylize(style, 0, None if style == _VERDICT[report.ok] else label)
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+_VERDICT = {True: "bold green", False: "bold red"}
+
+
+def lines(report: CheckReport, width: int = _WIDEST) -> Iterator[tuple[str, str]]:
+    """(style of its label or "", text) of every line."""
+    yield "bold green", f"ok  {report.config}: {report.essentials}"
+    if report.data is not None:
+        yield "", ""
+        for label, text in _facts(report, report.data):
+            yield from _entry(label, text, width, "bold")
+    for label, style, findings in (
+        ("warning", "bold yellow", report.warnings),
+        ("problem", "bold red", report.problems),
+    ):
+        if findings:
+            yield "", ""
+        for finding in findings:
+            yield from _entry(label, finding.message, width, style)
+            if finding.names:
+                yield from _entry("", examples(finding.names, _NAMES), width, "")
+    yield "", ""
+    yield _VERDICT[report.ok], _verdict(report)
+
+
+def _verdict(report: CheckReport) -> str:
+    if report.data is None and report.ok:
+        return "only the config was checked: it names no dataset (give one to check(dataset) in Python)"
+    if not report.ok:
+        return f"training would stop: {_count(len(report.problems), 'problem')} to solve first"
+    look = f"; {_count(len(report.warnings), 'warning')} to look at" if report.warnings else ""
+    return f"training would start{look}"
+
+
+def _entry(label: str, text: str, width: int, style: str) -> Iterator[tuple[str, str]]:
+    """A text with its label in front, wrapped beside it; lines that begin with a blank are kept as they are."""
+    first = f"{label:<{_LABEL}}"
+    for part in text.split("\n"):
+        whole = part.startswith(" ")
+        wrapped = [part] if whole else textwrap.wrap(part, max(40, width - _LABEL), **_WRAPPING)
+        for piece in wrapped:
+            yield (style if first.strip() else ""), f"{first}{piece}".rstrip()
+            first = " " * _LABEL
+
+
+_WRAPPING: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+
+
+def _facts(report: CheckReport, data: DataFacts) -> Iterator[tuple[str, str]]:
+    used = "all can be used" if data.usable == data.samples else f"{data.samples - data.usable} cannot be used"
+    yield "data", f"{_count(data.samples, 'sample')}, {used}; looked at in {duration(data.seconds)}"
+    if not data.usable:
+        return
+    yield "images", _images(report, data)
+    yield "values", "\n".join(_columns([["", "lowest", "highest", "mean", "deviation"], *map(_channel, data.channels)]))
+    yield "masks", _masks(data)
+    if data.repeated:
+        yield "copies", f"{_count(data.repeated, 'image')} equal to an earlier one, to the last pixel"
+    if report.folds:
+        yield "folds", _folds(report)
+    if report.estimate is not None:
+        yield from _estimate(report.estimate)
+
+
+def _images(report: CheckReport, data: DataFacts) -> str:
+    shown = [f"{width} x {height} ({samples})" for width, height, samples in data.sizes[:_SIZES]]
+    if len(data.sizes) == 1:
+        shown = [shown[0].partition(" (")[0]]
+    if len(data.sizes) > _SIZES:
+        sides = [[size[axis] for size in data.sizes] for axis in (0, 1)]
+        rest = len(data.sizes) - _SIZES
+        spans = " x ".join(f"{min(side)}..{max(side)}" for side in sides)
+        shown.append(f"and {rest} more sizes, {spans} in all")
+    resized = report.shape and any(f"{width} x {height}" != report.shape for width, height, _ in data.sizes)
+    into = f"; resized to {report.shape}" if resized else ""
+    return f"{' and '.join(data.depths)}, {', '.join(shown)}{into} (width x height)"
+
+
+def _channel(facts: ChannelFacts) -> list[str]:
+    return [facts.name, *(_number(value) for value in (facts.low, facts.high, facts.mean, facts.std))]
+
+
+def _masks(data: DataFacts) -> str:
+    empty = f"{_share(data.empty, data.usable)} of the masks are empty ({data.empty} of {data.usable})"
+    empty = empty if data.empty else "no mask is empty"
+    if len(data.classes) == 1:
+        return f"objects cover {_percent(data.classes[0][0])} of all pixels; {empty}"
+    rows = [["class", "of the pixels", "in samples"]]
+    rows += [[str(number), _percent(share), str(shown)] for number, (share, shown) in enumerate(data.classes)]
+    return f"{empty}\n" + "\n".join(_columns(rows))
+
+
+def _folds(report: CheckReport) -> str:
+    held = f"{_count(report.holdout, 'sample')} held out of every fold\n" if report.holdout else ""
+    with_empty = any(
+        fold.train_filled < fold.train or fold.validation_filled < fold.validation for fold in report.folds
+    )
+    heads = ["fold", "train"] + ["with objects"] * with_empty + ["validation"] + ["with objects"] * with_empty
+    rows = [[*heads, "batches per epoch"]]
+    for number, fold in enumerate(report.folds):
+        steps = dict.fromkeys("-" if step is None else str(step) for step in fold.steps)
+        row = [str(number), str(fold.train), *[str(fold.train_filled)] * with_empty, str(fold.validation)]
+        rows.append([*row, *[str(fold.validation_filled)] * with_empty, ", ".join(steps)])
+    return held + "\n".join(_columns(rows))
+
+
+def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
+    there = f" of {_bytes(estimate.memory_there)}" if estimate.memory_there else ""
+    yield (
+        "memory",
+        f"about {_bytes(estimate.memory)}{there} on this machine ({estimate.device}) at batch {estimate.batch}",
+    )
+    waiting = f", {_percent(estimate.reading)} of it reading" if estimate.reading >= 0.2 else ""
+    yield (
+        "time",
+        f"about {duration(estimate.epoch)} an epoch{waiting}; {duration(estimate.total)} in all if nothing stops early",
+    )
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of columns, to the right; every line begins with a blank, so that it is not wrapped."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [" " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def duration(seconds: float) -> str:
+    """A time to be read at a glance: ``0.4 s``, ``35 s``, ``12 min``, ``3 h 20 min``, ``4 days``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, round(count / 2**20))} MiB"
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < 1e9:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) > 10 else f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    return "0 %" if not share else "< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def _share(part: int, whole: int) -> str:
+    return _percent(part / whole)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
