@@ -97,7 +97,7 @@ class ArrayStore:
         self._refreshing = threading.Lock()
         self._places = _Places()
         self._files: dict[str, int] = {}
-        self._names: list[str] = []
+        self._paths: list[str] = []
         self._taken: list[int] = []  # bytes of each index that were read
         self._bad: set[int] = set()
         self._own: str | None = None
@@ -158,7 +158,7 @@ class ArrayStore:
         for place in self._places.find(_half(key)):
             if place in self._bad:
                 continue
-            array = _load(self.folder / self._names[place >> _FILE_SHIFT], place & _OFFSET, key)
+            array = _load(self._paths[place >> _FILE_SHIFT], place & _OFFSET, key)
             if array is not None:
                 return array
             self._bad.add(place)
@@ -192,10 +192,10 @@ class ArrayStore:
         return found
 
     def _number(self, index: str) -> int:
-        number = self._files.setdefault(index, len(self._names))
-        if number == len(self._names):
+        number = self._files.setdefault(index, len(self._paths))
+        if number == len(self._paths):
             self._taken.append(0)
-            self._names.append(index.removesuffix(".index") + ".arrays")
+            self._paths.append(f"{self.folder / index.removesuffix('.index')}.arrays")
         return number
 
 
@@ -257,7 +257,7 @@ def _header(key: bytes, array: np.ndarray, total: int) -> bytes:
     return packed + _CHECK.pack(zlib.crc32(packed))
 
 
-def _load(path: Path, offset: int, key: bytes) -> np.ndarray | None:
+def _load(path: str, offset: int, key: bytes) -> np.ndarray | None:
     """The array whose header stands at ``offset``; None when it is not that of ``key``, or not whole."""
     try:
         with open(path, "rb") as file:
