@@ -156,7 +156,7 @@ class StoredPredictions:
             position = range(len(self.ids))[sample]
         path = _file(self.folder, position)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 digest, stored = str(arrays["digest"]), arrays["scores"]
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtifactError(f"not readable as a stored prediction ({error}); delete the folder", path) from error

@@ -202,8 +202,10 @@ class _Judge:
         samples = inference.dataset_sources(
             source.dataset, source.ids, positions, TargetShape.of(spec), needs_truth=True
         )
+        writers = [self._writer(source, group) for group in stored]
         with contextlib.ExitStack() as stack:
-            writers = [stack.enter_context(self._writer(source, group)) for group in stored]
+            for writer in writers:
+                stack.enter_context(writer)
             members = [[keys.index(key) for key in group.keys] for group in every]
             for scored in model.scored(samples, groups=members):
                 assert scored.truth is not None
@@ -213,8 +215,10 @@ class _Judge:
                 for writer, scores in zip(writers, scored.scores, strict=False):
                     writer.add(scored.id, scores)
         found = dict(zip(judged, (metric.compute() for metric in metrics), strict=True))
-        for group in judged:
-            found[group] |= self._of_dataset(source, group)
+        for group, writer in zip(judged, writers, strict=False):
+            store = stores.reopened(writer.folder, writer.digest)
+            dataset = PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, experiment)
+            found[group] |= self._of_dataset(dataset, group)
         return [found[group] for group in groups]
 
     def _metrics(self) -> MetricSet:
@@ -233,7 +237,7 @@ class _Judge:
             folder, stores.digest(self.experiment, source, group.keys), stores.scale(self.experiment)
         )
 
-    def _of_dataset(self, source: Source, group: Group) -> Scores:
+    def _of_dataset(self, dataset: PredictionDataSet, group: Group) -> Scores:
         """What functions of (model, dataset) say; an error is kept, and the function not asked again."""
         figures: Scores = {}
         for name, function in self.functions.items():
@@ -241,15 +245,10 @@ class _Judge:
                 continue
             model = FoldsAndStages(self.experiment, _one_or_all(group.folds), _one_or_all(group.stages))
             try:
-                figures |= flat(name, function(model, self._predictions(source, group)))
+                figures |= flat(name, function(model, dataset))
             except Exception as error:  # noqa: BLE001 (raised when the summary is safe)
                 self.failed[name] = error
         return figures
-
-    def _predictions(self, source: Source, group: Group) -> PredictionDataSet:
-        folds, stages = list(group.folds), list(group.stages)
-        store = stores.stored(self.experiment, source, folds, stages)
-        return PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, self.experiment)
 
 
 def _one_or_all(numbers: Sequence[int]) -> int | list[int]:
@@ -305,6 +304,4 @@ def best_threshold_of_validation(experiment: Experiment, func: OfItem, stage: Ch
 
 def best_threshold_of_holdout(experiment: Experiment, func: OfItem, stage: Choice) -> float:
     """The best threshold of the mean prediction of all folds on the holdout. Raises ArtifactError without one."""
-    experiment.holdout()
-    data = experiment._prepare()
-    return best_threshold(experiment, part_of(data, data.holdout, "holdout"), None, stage, func)["treshold"]
+    return best_threshold(experiment, stores.source_of(experiment, "holdout"), None, stage, func)["treshold"]

@@ -116,8 +116,8 @@ class PredictionDataSet(DataSet):
         if missing:
             raise DataError(
                 f"blend: {len(missing)} of {len(self)} samples have no prediction in {theirs.name} "
-                f"({examples(missing)}); both must be predictions of the same samples. Folds of different splits cannot "
-                "be blended: use oof"
+                f"({examples(missing)}); both must be predictions of the same samples. Folds of different splits "
+                "cannot be blended: use oof"
             )
 
         def mixed(sample: str) -> np.ndarray:
@@ -186,6 +186,15 @@ class Source:
     ids: Sequence[str]
     fold: int | None = None
 
+    @cached_property
+    def looks(self) -> list[str]:
+        """Shape, depth and content of the first, middle and last image."""
+        return [self._look(position) for position in sorted({0, len(self.ids) // 2, len(self.ids) - 1}) if self.ids]
+
+    def _look(self, position: int) -> str:
+        image = np.ascontiguousarray(build.fetch(self.dataset, position, is_train=False).x)
+        return f"{image.shape} {image.dtype} {hashlib.sha256(image.data).hexdigest()}"
+
 
 def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:
     """Predictions of a part of the data, from disk as far as they belong to the weights and settings of today.
@@ -201,21 +210,10 @@ def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: C
         ArtifactError: there are no weights, or no holdout.
         DataError: a sample cannot be read.
     """
-    if name == "oof":
+    if name == "oof" and name not in experiment.spec.datasets:
         return out_of_fold(experiment, stage)
-    part = _PART.fullmatch(name) if isinstance(name, str) and name not in experiment.spec.datasets else None
-    if part is not None:
-        number = int(part[2]) if part[2] else 0 if fold is None else fold
-        if not isinstance(number, int):
-            raise MusketError(f"{name} of several folds: name the part, as {name}0, or ask for oof")
-        fold = number if fold is None else fold
-    else:
-        number = None
-    if name is None or isinstance(name, str):
-        source = _source(experiment, part[1] if part else name, number)
-    else:
-        source = Source(_source_name(name), name, sample_ids(name))
-    found = stored(experiment, source, fold, stage)
+    source = source_of(experiment, name, fold)
+    found = stored(experiment, source, source.fold if fold is None else fold, stage)
     return PredictionDataSet(source.dataset, source.ids, found.__getitem__, source.name, experiment)
 
 
@@ -228,9 +226,8 @@ def out_of_fold(experiment: Experiment, stage: Choice = None) -> PredictionDataS
         ArtifactError: a fold has no weights.
     """
     data = experiment._prepare()
-    stores = [
-        stored(experiment, _source(experiment, "validation", fold), fold, stage) for fold in range(len(data.folds))
-    ]
+    parts = [source_of(experiment, f"validation{fold}") for fold in range(len(data.folds))]
+    stores = [stored(experiment, part, part.fold, stage) for part in parts]
     positions = sorted({position for fold in data.folds for position in fold.validation})
     ids = [data.ids[position] for position in positions]
 
@@ -253,10 +250,7 @@ def predict_all(
     track: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, count: items,
 ) -> PredictionDataSet:
     """Predict a dataset anew and keep the result; see :meth:`Experiment.predict_all_to_dataset`."""
-    if isinstance(dataset, str) or dataset is None:
-        source = _source(experiment, dataset, None)
-    else:
-        source = Source(_source_name(dataset), dataset, sample_ids(dataset))
+    source = source_of(experiment, dataset)
     if 0 <= limit < len(source.ids):
         source = Source(source.name, SubDataSet(source.dataset, range(limit)), source.ids[:limit])
     found = stored(experiment, source, fold, stage, ttflips, folder, anew=True, batch_size=batch_size, track=track)
@@ -338,37 +332,41 @@ def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], tt
         "scale": scale(experiment),
         "settings": {name: settings[name] for name in _DECISIVE if name in settings},
         "samples": fingerprint(source.ids),
-        "images": [
-            _look(source.dataset, position) for position in sorted({0, len(source.ids) // 2, len(source.ids) - 1})
-        ],
+        "images": source.looks,
     }
     return artifacts.digest(facts, [experiment.layout.weights(key.fold, key.stage) for key in keys])
 
 
-def _look(dataset: Any, position: int) -> str:
-    if not len(dataset):
-        return ""
-    image = np.ascontiguousarray(build.fetch(dataset, position, is_train=False).x)
-    return f"{image.shape} {image.dtype} {hashlib.sha256(image.data).hexdigest()}"
+def source_of(experiment: Experiment, what: Any, fold: Choice = None) -> Source:
+    """The data that a name means, see :func:`predictions`; or a dataset as it is.
 
+    Args:
+        fold: of a part that is named without it; 0 by default.
 
-def _source(experiment: Experiment, name: str | None, fold: int | None) -> Source:
-    """A part or a dataset of the config by name."""
-    if fold is not None:
+    Raises:
+        ArtifactError: there is no such fold, or no holdout.
+        ConfigError: there is no such entry of ``datasets``.
+        MusketError: a part of several folds.
+    """
+    if what is None:
         data = experiment._prepare()
-        if not 0 <= fold < len(data.folds):
-            raise ArtifactError(f"there is no fold {fold}; this experiment has folds 0 to {len(data.folds) - 1}")
-        positions = getattr(data.folds[fold], str(name))
-        return part_of(data, positions, f"{name}{fold}", fold)
-    if name == "holdout" and name not in experiment.spec.datasets:
-        experiment.holdout()  # says so when there is none
-        data = experiment._prepare()
+        return part_of(data, range(len(data.ids) - data.extra), _name_of(data.source))
+    if not isinstance(what, str):
+        return Source(_name_of(what), what, sample_ids(what))
+    part = _PART.fullmatch(what)
+    if what in experiment.spec.datasets or (part is None and what != "holdout"):
+        dataset = experiment.get_dataset(what)
+        return Source(what, dataset, sample_ids(dataset))
+    data = experiment._prepare()
+    if part is None:
+        experiment.holdout(data.source)  # says so when there is none
         return part_of(data, data.holdout, "holdout")
-    if name is None:
-        data = experiment._prepare()
-        return Source(_source_name(data.dataset), data.dataset, data.ids)
-    dataset = experiment.get_dataset(name)
-    return Source(name, dataset, sample_ids(dataset))
+    number = int(part[2]) if part[2] else 0 if fold is None else fold
+    if not isinstance(number, int):
+        raise MusketError(f"{what} of several folds: name the part, as {what}0, or ask for oof")
+    if not 0 <= number < len(data.folds):
+        raise ArtifactError(f"there is no fold {number}; this experiment has folds 0 to {len(data.folds) - 1}")
+    return part_of(data, getattr(data.folds[number], part[1]), f"{part[1]}{number}", number)
 
 
 def part_of(data: PreparedData, positions: Sequence[int], name: str, fold: int | None = None) -> Source:
@@ -376,7 +374,7 @@ def part_of(data: PreparedData, positions: Sequence[int], name: str, fold: int |
     return Source(name, data.subset(positions, name), [data.ids[position] for position in positions], fold)
 
 
-def _source_name(dataset: Any) -> str:
+def _name_of(dataset: Any) -> str:
     own = dataset.get_name() if hasattr(dataset, "get_name") else getattr(dataset, "name", "")
     return own if isinstance(own, str) and own else type(dataset).__name__
 
