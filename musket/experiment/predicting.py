@@ -61,6 +61,7 @@ class Predicting:
         limit: int = -1,
         batchSize: int | None = None,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> None:
         """Call ``cb(file_name, map, data)`` once for every image of a folder; ``map.arr`` holds H x W x classes scores.
@@ -86,6 +87,7 @@ class Predicting:
         limit: int = -1,
         batch_size: int | None = None,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> None:
         """Call ``cb(id, map, data)`` once for every sample of a dataset, or of an entry of ``datasets``.
@@ -118,6 +120,7 @@ class Predicting:
         batchSize: int | None = None,
         binaryArray: bool = False,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> None:
         """Write a prediction per image of a folder: ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray.
@@ -146,6 +149,7 @@ class Predicting:
         limit: int = -1,
         batch_size: int | None = None,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> Iterator[PredictedBatch]:
         """Predictions of a folder's images, batch by batch.
@@ -169,9 +173,14 @@ class Predicting:
         limit: int = -1,
         batch_size: int | None = None,
         ttflips: Any = False,
+        cacheModel: bool = False,
+        *,
         weights: Weights = None,
     ) -> Iterator[PredictedBatch]:
         """Predictions of a dataset's samples in dataset order, batch by batch. A name means :meth:`get_dataset`.
+
+        Args:
+            cacheModel: no effect; networks are loaded for the call.
 
         Raises:
             DataError: a sample could not be predicted; raised at once, for a consumer may count on the order.
@@ -189,6 +198,7 @@ class Predicting:
         limit: int = -1,
         batch_size: int | None = None,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> np.ndarray:
         """All predictions of a dataset whose images have one size: N x H x W x classes, in dataset order.
@@ -197,7 +207,7 @@ class Predicting:
             MusketError: the images differ in size.
             DataError: some samples could not be predicted; names all of them.
         """
-        return self.predict_all_to_array_with_ids(dataset, fold, stage, limit, batch_size, ttflips, weights)[0]
+        return self.predict_all_to_array_with_ids(dataset, fold, stage, limit, batch_size, ttflips, weights=weights)[0]
 
     def predict_all_to_array_with_ids(
         self,
@@ -207,6 +217,7 @@ class Predicting:
         limit: int = -1,
         batch_size: int | None = None,
         ttflips: Any = False,
+        *,
         weights: Weights = None,
     ) -> tuple[np.ndarray, list[str]]:
         """The same, and the ids of the samples. Raises as :meth:`predict_all_to_array`."""
