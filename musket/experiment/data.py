@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import splits
 from musket.artifacts.layout import Layout
-from musket.core.errors import ConfigError, DataError, Problem
-from musket.core.identity import fingerprint
-from musket.core.registry import RegistryError
+from musket.core.errors import DataError
+from musket.core.identity import examples, fingerprint
 from musket.core.types import Split
-from musket.data.catalogue import DATASETS
+from musket.data.cache import DecodeCache, attach_cache, default_cache_folder
+from musket.data.crops import CropAndSplit
 from musket.data.identity import sample_ids
 from musket.data.sampling import Positivity
-from musket.data.split import SplitSettings, split_record, splits_of
-from musket.data.views import SubDataSet
+from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
+from musket.data.views import CompositeDataSet, SubDataSet
+from musket.experiment.assemble import DatasetSources
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
@@ -33,6 +33,8 @@ class PreparedData:
         folds: training and validation positions of each fold.
         holdout: positions kept out of every fold; empty without a holdout.
         is_positive: whether a sample shows an object, asked once per sample and only when needed.
+        source: the dataset all this was made of, before ``extra_train_data`` and the like.
+        extra: how many of the samples, the last ones, are only trained on.
     """
 
     dataset: Any
@@ -40,6 +42,8 @@ class PreparedData:
     folds: Sequence[Split]
     holdout: Sequence[int]
     is_positive: Callable[[int], bool]
+    source: Any = None
+    extra: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -51,7 +55,8 @@ class PreparedData:
         fold = self.folds[0]
         parts = f"{len(fold.train)} to train on and {len(fold.validation)} to validate on"
         each = f"{len(self.folds)} folds of about" if len(self.folds) > 1 else "one fold of"
-        return f"{len(self.ids)} samples{held}; {each} {parts}"
+        extra = f" and {self.extra} extra ones to train on" if self.extra else ""
+        return f"{len(self.ids) - self.extra} samples{extra}{held}; {each} {parts}"
 
     def subset(self, positions: Sequence[int], name: str) -> SubDataSet:
         """A view of some samples."""
@@ -60,22 +65,74 @@ class PreparedData:
         return view
 
 
+def in_cells(data: PreparedData, cells: int, overlap: float = 0.0) -> PreparedData:
+    """The same data with every image cut into cells; the cells of an image stay on its side of every split."""
+    split = CropAndSplit(data.dataset, cells, overlap)
+    folds = tuple(Split(split.cells_of(fold.train), split.cells_of(fold.validation)) for fold in data.folds)
+    return PreparedData(split, sample_ids(split), folds, split.cells_of(data.holdout), Positivity(split))
+
+
+def samples_of(spec: SegmentationSpec, data: PreparedData) -> PreparedData:
+    """What is trained on: whole images, or their cells where the config asks for ``crops``."""
+    return data if spec.crops is None else in_cells(data, spec.crops.cells, spec.crops.overlap)
+
+
 def prepare(
-    spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None, *, store: bool = True
+    spec: SegmentationSpec,
+    layout: Layout,
+    dataset: Any,
+    project: Project | None,
+    *,
+    store: bool = True,
+    holdout: Sequence[int] | None = None,
 ) -> PreparedData:
     """Ids and splits of a dataset under a config; the splits are stored beside it the first time.
 
+    What the config does to the data comes in this order: the holdout is cut off, ``pretrain_transform`` changes the
+    rest, folds are drawn, ``extra_train_data`` joins every training part, ``dataset_augmenter`` changes what is read
+    in training. Stored are the splits of the main data, so that extra data may come and go.
+
     Args:
         store: False leaves the disk as it is.
+        holdout: positions of the holdout, in place of ``testSplit``.
 
     Raises:
         DataError: the dataset is empty or cannot be read, or cannot be split that way.
         ArtifactError: stored splits belong to other data or other settings.
     """
-    ids = sample_ids(dataset)
-    if not ids:
+    if store:
+        keep_decoded(spec, layout, dataset, project)
+    if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty; there is nothing to train on")
-    settings = SplitSettings(
+    sources = DatasetSources(spec, layout, project)
+    group_function = sources.group_function()
+    settings = split_settings(spec)
+    main, record = dataset, {}
+    if spec.pretrain_transform is not None:
+        cut = holdout_of(dataset, settings, group_function=group_function, holdout=holdout)
+        main, record = transformed(dataset, cut, sources), {"pretrain_transform": spec.pretrain_transform}
+        holdout = None
+    ids = sample_ids(main)
+    found = splits.load_or_create(
+        layout,
+        ids,
+        split_record(main, settings, holdout=holdout) | record,
+        lambda: splits_of(main, settings, group_function=group_function, holdout=holdout),
+        store=store,
+    )
+    held = [] if found.holdout is None else found.holdout.validation
+    data = PreparedData(main, ids, found.folds, held, Positivity(main), dataset)
+    extra = sources.extra_train()
+    if extra is not None:
+        if store:
+            keep_decoded(spec, layout, extra, project)
+        data = with_extra(data, extra)
+    return replace(data, dataset=sources.augmented(data.dataset))
+
+
+def split_settings(spec: SegmentationSpec) -> SplitSettings:
+    """What a config says about splits."""
+    return SplitSettings(
         folds_count=spec.folds_count,
         random_state=spec.random_state,
         stratified=spec.stratified,
@@ -83,35 +140,60 @@ def prepare(
         testSplit=spec.testSplit,
         testSplitSeed=spec.testSplitSeed,
     )
-    group_function = None if spec.groupFunc is None else dataset_factory(spec, project)(spec.groupFunc)
-    found = splits.load_or_create(
-        layout,
-        ids,
-        split_record(dataset, settings),
-        lambda: splits_of(dataset, settings, group_function=group_function),
-        store=store,
+
+
+def transformed(dataset: Any, cut: Split | None, sources: DatasetSources) -> Any:
+    """A dataset whose items outside of the holdout went through ``pretrain_transform``, the holdout behind them.
+
+    Folds the transformed part brings along count.
+
+    Raises:
+        DataError: nothing is left of the training data.
+    """
+    rest = sources.transformed(dataset if cut is None else SubDataSet(dataset, cut.train))
+    if not len(rest):
+        raise DataError(f"pretrain_transform {sources.spec.pretrain_transform} left no training data")
+    if cut is None:
+        return rest
+    both: Any = CompositeDataSet([rest, SubDataSet(dataset, cut.validation)])
+    both.holdoutArr = list(range(len(rest), len(both)))
+    if hasattr(rest, "folds"):
+        both.folds = rest.folds
+    else:
+        vars(both).pop("folds", None)
+    return both
+
+
+def with_extra(data: PreparedData, extra: Any) -> PreparedData:
+    """The data with more samples in every training part, and in no other.
+
+    Raises:
+        DataError: samples of the main data are among them: they would be trained on and validated on.
+    """
+    ids = sample_ids(extra)
+    both = sorted(set(ids) & set(data.ids))
+    if both:
+        raise DataError(
+            f"extra_train_data: {len(both)} of its {len(ids)} samples have ids of the main data ({examples(both)}). "
+            "If they are the same, scores on validation data they leak into would look better than they are: leave "
+            "them out. If not, rename the files"
+        )
+    joined = CompositeDataSet([data.dataset, extra])
+    folds = with_extra_train(data.folds, len(data.ids), len(ids))
+    return replace(
+        data,
+        dataset=joined,
+        ids=[*data.ids, *ids],
+        folds=folds,
+        is_positive=Positivity(joined),
+        extra=data.extra + len(ids),
     )
-    holdout = [] if found.holdout is None else found.holdout.validation
-    return PreparedData(dataset, ids, found.folds, holdout, Positivity(dataset))
 
 
-def dataset_factory(spec: SegmentationSpec, project: Project | None) -> Callable[[str], Any]:
-    """Looks up functions and classes a config names: the project's modules, ``imports``, then the built-in datasets."""
-
-    def find(name: str) -> Any:
-        if project is not None and (found := project.find(name)) is not None:
-            return found
-        for module in spec.imports:
-            found = getattr(importlib.import_module(module), name, None)
-            if found is not None:
-                return found
-        try:
-            return DATASETS.load(name)
-        except RegistryError as error:
-            where = f"modules of {project.root}" if project is not None else "no project modules here"
-            place = spec.place("dataset")
-            raise ConfigError(
-                spec.source, [Problem(place.line, place.column, "dataset", f"{error}; searched {where}")]
-            ) from None
-
-    return find
+def keep_decoded(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
+    """Let the built-in datasets among what a dataset reads from keep what they decode, as the key ``cache`` says."""
+    if spec.cache is False:
+        attach_cache(dataset, None)
+        return
+    folder = default_cache_folder(None if project is None else project.root)
+    attach_cache(dataset, DecodeCache(folder if spec.cache is True else layout.folder / spec.cache))
