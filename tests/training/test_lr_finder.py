@@ -51,9 +51,8 @@ def curve(count: int, noise: float, start: float = 1e-6, best: float = 1e-2) -> 
 def test_g15_factor() -> None:
     lrs = searched([1.0] * 10).lrs
     assert lrs[0] == 1e-5
-    assert [after / before for before, after in zip(lrs, lrs[1:], strict=False)] == pytest.approx(
-        [3.162278] * 9, abs=1e-6
-    )
+    factors = [after / before for before, after in itertools.pairwise(lrs)]
+    assert factors == pytest.approx([3.162278] * 9, abs=1e-6)
 
 
 def test_the_optimizer_has_the_rate_of_the_batch() -> None:
