@@ -20,7 +20,7 @@ class Crops:
 
     Attributes:
         cells: n: an image is cut into n x n cells.
-        overlap: share of a cell's side by which it is enlarged, so that neighbours overlap; 0 up to 0.9.
+        overlap: share of a cell's side that neighbours share, 0 up to 0.9; it adds cells, whose size stays.
         blend: how overlapping predictions are weighted: falling toward the edges of a cell (linear, cosine), or evenly.
     """
 

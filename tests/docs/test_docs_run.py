@@ -26,7 +26,7 @@ ROOT = pages.ROOT
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 PAGES |= {f"examples-{path.parent.name}": path for path in sorted((ROOT / "examples").rglob("*.md"))}
 # A page that goes on where another one ends.
-AFTER = {"results.md": "quickstart.md"}
+AFTER = dict.fromkeys(("results.md", "segmentation.md"), "quickstart.md")
 # What a block with the word "fragment" leaves out.
 REST = {
     "architecture": "Unet",
