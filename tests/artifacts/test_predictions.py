@@ -94,11 +94,15 @@ def test_a_store_that_was_not_finished_is_none(tmp_path: Path) -> None:
     writer = PredictionWriter(tmp_path, "m").__enter__()
     writer.add("a", np.zeros((2, 2, 1)))
     assert stored(tmp_path, "m") is None  # as after a kill
-    with pytest.raises(KeyError), PredictionWriter(tmp_path, "m") as writer:
-        writer.add("a", np.zeros((2, 2, 1)))
-        raise KeyError
+    with pytest.raises(ArtifactError), PredictionWriter(tmp_path, "m") as writer:
+        _add_and_fail(writer)
     assert stored(tmp_path, "m") is None
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def _add_and_fail(writer: PredictionWriter) -> None:
+    writer.add("a", np.zeros((2, 2, 1)))
+    raise ArtifactError("the disk is full")
 
 
 def test_a_shorter_store_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
