@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -101,10 +102,14 @@ class TransformFactory:
     @property
     def __signature__(self) -> inspect.Signature:
         transform = getattr(_library(), self.name)
-        try:
-            return inspect.signature(transform, eval_str=True)
-        except (NameError, AttributeError, TypeError, SyntaxError):
-            return inspect.signature(transform)
+        signature = inspect.signature(transform)
+        names = vars(sys.modules[transform.__module__])
+        # The package keeps signatures as text, which inspect then does not resolve.
+        parameters = [
+            p.replace(annotation=eval(p.annotation, names)) if isinstance(p.annotation, str) else p
+            for p in signature.parameters.values()
+        ]
+        return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
     def __call__(self, **options: Any) -> Albumentation:
         return Albumentation(self.name, options)
