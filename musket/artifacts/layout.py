@@ -73,7 +73,8 @@ class Layout:
         return self.predictions / f"{file_name(name + str(list(stages)) + members)}.npy"
 
     def prediction_table(self, part: str, fold: int, stage: int, kind: str) -> Path:
-        """Truth (``gt``) or predictions (``pt``) of a part (``validation``, ``holdout``) as CSV."""
+        """Truth (``gt``) or predictions (``pt``) as CSV: ``validation0.1-gt.csv``, ``holdout-0.1-pt.csv``."""
+        part = "holdout-" if part == "holdout" else part
         return self.predictions / f"{part}{fold}.{stage}-{kind}.csv"
 
     @property

@@ -411,10 +411,10 @@ def test_tables_of_predictions(tmp_path: Path) -> None:
     cfg = build(tmp_path, dumpPredictionsToCSV=True)
     cfg.fit(Rows())
     names = {
-        f"{part}{fold}.0-{kind}.csv" for part in ("validation", "holdout") for fold in (0, 1) for kind in ("gt", "pt")
+        f"{part}{fold}.0-{kind}.csv" for part in ("validation", "holdout-") for fold in (0, 1) for kind in ("gt", "pt")
     }
     assert names <= {path.name for path in cfg.layout.predictions.iterdir()}
-    table = pd.read_csv(cfg.layout.predictions / "holdout1.0-pt.csv")
+    table = pd.read_csv(cfg.layout.predictions / "holdout-1.0-pt.csv")
     found = cfg.predictions("holdout", 1, 0)
     assert table["image"].tolist() == found.sample_ids()
     assert table["pixels"].tolist() == [int((item.prediction > 0.5).sum()) for item in items_of(found)]
