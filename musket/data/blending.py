@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -80,7 +79,7 @@ class DropItemsDataset(DerivedDataSet):
         MusketError: times is negative.
     """
 
-    def __init__(self, child: Any, drop_items: Sequence[Any], times: int = 5, seed: int = 23232):
+    def __init__(self, child: Any, drop_items: Any, times: int = 5, seed: int = 23232):
         super().__init__(child)
         if times < 0:
             raise MusketError(f"DropItemsDataset: option times must be 0 or more; found {times}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from musket.core.cells import Window, cells, spans
+from musket.core.cells import Window, spans
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
 from musket.data.derived import DerivedDataSet, like
@@ -96,7 +96,9 @@ class CropAndSplit(DerivedDataSet):
                 "image out, or lower the number",
                 sample=name,
             )
-        return cells(height, width, self.n, self.overlap)[row * self.side + column]
+        top, bottom = spans(height, self.n, self.overlap)[row]
+        left, right = spans(width, self.n, self.overlap)[column]
+        return Window(top, left, bottom - top, right - left)
 
 
 class _Last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from musket.experiment.checkup import Progress
     from musket.experiment.data import PreparedData
     from musket.experiment.folded import FoldedDataSet
-    from musket.experiment.inference import Choice
     from musket.experiment.project import Project
     from musket.experiment.unit import FitContext, FitOptions
-    from musket.predict.results import PredictedBatch
     from musket.report.check_report import CheckReport
     from musket.training.lr_finder import LRFinder
 
@@ -200,6 +198,7 @@ class Experiment(Predicting, Evaluating):
             self.layout,
             self.project,
             opened,
+            holdout=self._holdout,
             with_estimate=estimate,
             fill_cache=fill_cache,
             on_progress=on_progress,
@@ -280,13 +279,14 @@ class Experiment(Predicting, Evaluating):
             indeces: only these samples: folds are drawn among them, without holdout, and not stored.
             batch: samples of a batch; default the config's.
         """
-        from musket.experiment.folded import FoldedDataSet, folded_part
+        from musket.experiment.folded import FoldedDataSet, folds_among
 
-        size = batch or self.spec.batch
         if indeces is None:
-            return FoldedDataSet(self.spec, self._prepare(ds), size)
-        dataset = self.get_dataset(ds) if ds is None or isinstance(ds, str) else ds
-        return folded_part(self.spec, self.layout, dataset, self.project, indeces, size)
+            data = self._prepare(ds)
+        else:
+            dataset = self.get_dataset(ds) if ds is None or isinstance(ds, str) else ds
+            data = folds_among(self.spec, self.layout, dataset, self.project, indeces)
+        return FoldedDataSet(self.spec, data, batch or self.spec.batch, self._folders())
 
     def holdout(self, ds: Any = None) -> Any:
         """The samples kept out of every fold. Raises ArtifactError when the config cuts none off."""

@@ -19,7 +19,7 @@ from musket.data.split import splits_of
 from musket.data.views import SubDataSet
 from musket.experiment import build
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.data import PreparedData, split_settings, with_extra
+from musket.experiment.data import PreparedData, samples_of, split_settings, with_extra
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 
 class FoldedDataSet:
-    """A dataset parted into folds. Positions count in :attr:`ds`.
+    """A dataset parted into folds: whole images, or cells of them where the config asks for ``crops``.
 
     Attributes:
-        data: dataset, ids and splits.
+        data: dataset, ids and splits. Positions count in :attr:`ds`.
         batchSize: samples of a batch.
     """
 
-    def __init__(self, spec: SegmentationSpec, data: PreparedData, batchSize: int):
-        self.spec, self.data, self.batchSize = spec, data, batchSize
+    def __init__(self, spec: SegmentationSpec, images: PreparedData, batchSize: int, folders: Sequence[Path]):
+        """``folders``: where relative paths of the config may begin."""
+        self.spec, self.batchSize = spec, batchSize
+        self._images, self._folders = images, folders
+        self.data = samples_of(spec, images)
 
     def __len__(self) -> int:
         return len(self.data.folds)
@@ -92,7 +95,8 @@ class FoldedDataSet:
         Raises:
             DataError: some have ids of samples that are there already.
         """
-        self.data = with_extra(self.data, ds)
+        self._images = with_extra(self._images, ds)
+        self.data = samples_of(self.spec, self._images)
 
     def numBatches(self, foldNum: int, negatives: Negatives = "real", subsample: float = 1.0) -> int:
         """Training batches of an epoch that sees a share of the samples."""
@@ -125,19 +129,14 @@ class FoldedDataSet:
         return loader.epoch(epoch)
 
     def _maker(self, is_train: bool) -> build.SampleMaker:
-        chain = build.chain_for(self.spec, is_train=is_train)
-        shape = build.TargetShape.of(self.spec)
-        return build.SampleMaker(self.ds, self.data.ids, chain, shape, self.spec.random_state, is_train)
+        if not is_train:
+            return build.evaluation_maker(self.spec, self.ds, self.data.ids)
+        return build.training_maker(self.spec, self.ds, self.data.ids, self.spec.random_state, self._folders)
 
 
-def folded_part(
-    spec: SegmentationSpec,
-    layout: Layout,
-    dataset: Any,
-    project: Project | None,
-    positions: Sequence[int],
-    batch: int,
-) -> FoldedDataSet:
+def folds_among(
+    spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None, positions: Sequence[int]
+) -> PreparedData:
     """Some samples of a dataset parted into folds by the rules of a config, without holdout; nothing is stored.
 
     Raises:
@@ -148,4 +147,4 @@ def folded_part(
     settings = replace(split_settings(spec), testSplit=0.0)
     sources = DatasetSources(spec, layout, project)
     found = splits_of(part, settings, group_function=sources.group_function())
-    return FoldedDataSet(spec, PreparedData(part, sample_ids(part), found.folds, (), Positivity(part), dataset), batch)
+    return PreparedData(part, sample_ids(part), found.folds, (), Positivity(part), dataset)

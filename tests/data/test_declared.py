@@ -128,7 +128,7 @@ def test_negatives_have_an_empty_output(folder: Path, form: dict[str, Any]) -> N
     assert len(dataset) == 3
     assert dataset[0].y.shape == (4, 6, 2)
     assert not dataset[0].y.any()
-    assert not dataset.get_target(0).any()
+    assert not np.any(dataset.get_target(0))
     assert not dataset.isPositive(0)
 
 

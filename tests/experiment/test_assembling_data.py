@@ -388,6 +388,20 @@ def test_more_training_data(tmp_path: Path) -> None:
         folded.addToTrain(Discs(2, "new"))
 
 
+def test_folds_of_cells(tmp_path: Path) -> None:
+    """Two by two cells of every image: four times the samples, at half the shape, and none without its image."""
+    folded = experiment(tmp_path, testSplit=0, crops=2).kfold(batch=2)
+    train, validation = folded.folds[0]
+    assert (len(train), len(validation)) == (28, 28)
+    assert not {position // 4 for position in train} & {position // 4 for position in validation}
+    x, y = next(folded.generator(0))
+    assert x.shape == (2, 16, 16, 3)
+    assert y.shape == (2, 16, 16, 1)
+    folded.addToTrain(Discs(2, "new"))
+    assert len(folded.indexes(0, True)) == 36
+    assert folded.ds.item(63, True).id == "new-01#r1c1"
+
+
 # ------------------------------------------------------------------------------------------------------- providers
 
 
