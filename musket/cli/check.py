@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.config.check import refuse_unavailable
     from musket.core.runtime import silence_telemetry
     from musket.experiment.project import find_project, load_spec
-    from musket.report.check_report import config_report, show
+    from musket.report.check_report import config_report, headline, show
 
     silence_telemetry()
     project, config = find_project(arguments.file)
@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if arguments.json:
         print(json.dumps(report.as_data(), indent=2, ensure_ascii=False))
+    elif arguments.config_only:
+        print(headline(report))
     else:
         from rich.console import Console
 

@@ -36,9 +36,6 @@ Progress = Callable[[int, int, int], object]
 """Called with the samples done, how many there are, and how many of those done cannot be used."""
 
 
-_APART = "Remove copies; a dataset with get_group(i) keeps the images of one scene or video together"
-
-
 def check_data(
     spec: SegmentationSpec,
     layout: Layout,
@@ -186,7 +183,7 @@ def _folds(
     found: Found,
 ) -> tuple[FoldFacts, ...]:
     """How every fold is filled; what is wrong with one is said once for all it is wrong with."""
-    told: dict[str, list[int]] = {}
+    told: dict[str, tuple[str, list[int]]] = {}
     leaks: dict[Twin, None] = {}
     lacking: dict[tuple[str, ...], list[int]] = {}
     filled = np.asarray(inspection.present.any(axis=1))
@@ -198,7 +195,7 @@ def _folds(
                 sampler, batches = training_samples(spec, samples, number, stage)
                 validation_samples(spec, samples, number, stage)
             except (DataError, TrainingError) as error:
-                told.setdefault(re.sub(r"fold \d+", "fold {}", str(error)), []).append(number)
+                told.setdefault(re.sub(r"\d+", "#", str(error)), (str(error), []))[1].append(number)
                 seen.append(None)
                 steps.append(None)
             else:
@@ -220,16 +217,17 @@ def _folds(
                 len(twins),
             )
         )
-    for message, numbers in told.items():
-        more = f" (folds {', '.join(map(str, dict.fromkeys(numbers)))} alike)" if len(set(numbers)) > 1 else ""
-        found.problem(message.replace("{}", str(numbers[0])) + more)
+    for message, numbers in told.values():
+        others = [str(number) for number in dict.fromkeys(numbers)][1:]
+        more = f" (also fold{'s' if len(others) > 1 else ''} {', '.join(others)})" if others else ""
+        found.problem(message + more)
     for missing, numbers in lacking.items():
         where = f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
         found.warn(
             f"{name_classes(missing)} occurs only in the validation part of {where}: it cannot be learnt there; "
             "set stratified: true, or fewer folds"
         )
-    say_twins("validation", "the training images of the same fold", _APART, list(leaks), data.ids, found)
+    say_twins("validation", "training images of the same fold", list(leaks), data.ids, found)
     _say_holdout(data, like, found)
     for number, stage in enumerate(spec.stages):
         if stage.initial_weights is not None and not (path := layout.folder / stage.initial_weights).exists():
@@ -241,7 +239,7 @@ def _say_holdout(data: PreparedData, like: Likeness, found: Found) -> None:
     if data.holdout:
         held = set(data.holdout)
         rest = [position for position in range(len(data.ids)) if position not in held]
-        say_twins("holdout", "the images of the folds", _APART, like.twins(data.holdout, rest), data.ids, found)
+        say_twins("holdout", "images of the folds", like.twins(data.holdout, rest), data.ids, found)
 
 
 # ----------------------------------------------------------------------------------------------------------- facts

@@ -54,12 +54,12 @@ def say_failures(inspection: Inspection, found: Found) -> None:
         groups.setdefault(_kind(failure), []).append(failure)
     for failures in groups.values():
         first = failures[0]
+        paths = [failure.path for failure in failures if failure.path]
         if len(failures) == 1:
-            found.problem(f"sample {first.id}: {first.message}", [first.path] if first.path else [])
+            found.problem(f"{first.id}: {first.message}", paths)
         else:
-            found.problem(
-                f"{len(failures)} samples: {first.message}", [failure.path or failure.id for failure in failures]
-            )
+            names = paths if len(set(paths)) == len(failures) else [failure.id for failure in failures]
+            found.problem(f"{len(failures)} samples: {first.message}", names)
 
 
 def _kind(failure: SampleFailure) -> str:
@@ -80,7 +80,8 @@ def say_images(spec: SegmentationSpec, inspection: Inspection, found: Found) -> 
     for depth, moments in inspection.values.items():
         if moments.odd:
             found.problem(f"{moments.odd} values of {depth} images are nan or infinite; the loss would be too")
-        _say_values(spec, depth, moments, found)
+        if len(depths) == 1:
+            _say_values(spec, depth, moments, found)
 
 
 def _say_values(spec: SegmentationSpec, depth: str, moments: Moments, found: Found) -> None:
@@ -142,16 +143,18 @@ def say_contradictions(inspection: Inspection, found: Found) -> None:
         )
 
 
-def say_twins(part: str, other: str, advice: str, twins: Sequence[Twin], ids: Sequence[str], found: Found) -> None:
+def say_twins(part: str, other: str, twins: Sequence[Twin], ids: Sequence[str], found: Found) -> None:
     """Warn of samples in two parts that should have nothing in common."""
-    for exact in (True, False):
+    for exact, one, several, sign, advice in (
+        (True, "copies", "copy", "=", "remove the copies"),
+        (False, "closely resembles", "closely resemble", "~", "a dataset with get_group(i) keeps a scene in one part"),
+    ):
         same = [twin for twin in twins if twin.exact is exact]
-        one = len(same) == 1
-        verb = f"{'is' if one else 'are'} also" if exact else f"look{'s' if one else ''} nearly like one"
         if same:
+            count = f"1 {part} image {one}" if len(same) == 1 else f"{len(same)} {part} images {several}"
             found.warn(
-                f"{len(same)} {part} image{'' if one else 's'} {verb} among {other}: scores will flatter. {advice}",
-                [f"{ids[twin.sample]} {'=' if exact else '~'} {ids[twin.like]}" for twin in same],
+                f"{count} {other}, so scores look better than they are; {advice}",
+                [f"{ids[twin.sample]} {sign} {ids[twin.like]}" for twin in same],
             )
 
 

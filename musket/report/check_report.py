@@ -192,7 +192,7 @@ _VERDICT = {True: "bold green", False: "bold red"}
 
 def lines(report: CheckReport, width: int = _WIDEST) -> Iterator[tuple[str, str]]:
     """(style of its label or "", text) of every line."""
-    yield "bold green", f"ok  {report.config}: {report.essentials}"
+    yield "bold green", headline(report)
     if report.data is not None:
         yield "", ""
         for label, text in _facts(report, report.data):
@@ -209,6 +209,11 @@ def lines(report: CheckReport, width: int = _WIDEST) -> Iterator[tuple[str, str]
                 yield from _entry("", examples(finding.names, _NAMES), width, "")
     yield "", ""
     yield _VERDICT[report.ok], _verdict(report)
+
+
+def headline(report: CheckReport) -> str:
+    """What would be trained; that it can be said means that the config is good."""
+    return f"ok  {report.config}: {report.essentials}"
 
 
 def _verdict(report: CheckReport) -> str:
@@ -240,12 +245,15 @@ def _facts(report: CheckReport, data: DataFacts) -> Iterator[tuple[str, str]]:
     if not data.usable:
         return
     yield "images", _images(report, data)
-    yield "values", "\n".join(_columns([["", "lowest", "highest", "mean", "deviation"], *map(_channel, data.channels)]))
+    channels = data.channels
+    if len(channels) > 1 and len({dataclasses.replace(channel, name="") for channel in channels}) == 1:
+        channels = (dataclasses.replace(channels[0], name="every channel"),)
+    yield "values", "\n".join(_columns([["", "lowest", "highest", "mean", "deviation"], *map(_channel, channels)]))
     yield "masks", _masks(data)
     if data.repeated:
         yield "copies", f"{_count(data.repeated, 'image')} equal to an earlier one, to the last pixel"
     if report.folds:
-        yield "folds", _folds(report)
+        yield "folds", _folds(report, with_empty=data.empty > 0)
     if report.estimate is not None:
         yield from _estimate(report.estimate)
 
@@ -278,11 +286,8 @@ def _masks(data: DataFacts) -> str:
     return f"{empty}\n" + "\n".join(_columns(rows))
 
 
-def _folds(report: CheckReport) -> str:
+def _folds(report: CheckReport, *, with_empty: bool) -> str:
     held = f"{_count(report.holdout, 'sample')} held out of every fold\n" if report.holdout else ""
-    with_empty = any(
-        fold.train_filled < fold.train or fold.validation_filled < fold.validation for fold in report.folds
-    )
     heads = ["fold", "train"] + ["with objects"] * with_empty + ["validation"] + ["with objects"] * with_empty
     rows = [[*heads, "batches per epoch"]]
     for number, fold in enumerate(report.folds):
