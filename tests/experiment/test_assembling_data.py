@@ -302,6 +302,27 @@ def test_augmenters_that_give_something_else_are_refused(tmp_path: Path, factory
         experiment(tmp_path, dataset_augmenter={"name": "odd"}).train()
 
 
+def test_training_on_parts_with_all_of_it(tmp_path: Path) -> None:
+    dataset_provider(name="same")(DerivedDataSet)
+    dataset_augmenters["darker"] = lambda by: lambda dataset: Darker(dataset, by)
+    extra_train["people"] = Discs(3, "extra")
+    parts = {"train": {"discs": [6, "t"]}, "validation": {"discs": [3, "v"]}, "holdout": {"discs": [3, "h"]}}
+    cfg = experiment(
+        tmp_path,
+        dataset=parts,
+        folds_count=5,
+        pretrain_transform="same",
+        extra_train_data="people",
+        dataset_augmenter={"name": "darker", "by": 2},
+        stages=[{"epochs": 1}],
+    )
+    summary = cfg.fit()
+    assert summary["folds"] == [0]
+    assert "dice_holdout" in summary["allStages"]
+    assert (len(cfg.train()), len(cfg.validation()), len(cfg.holdout())) == (9, 3, 3)
+    assert [path.name for path in (tmp_path / "weights").glob("best-*")] == ["best-0.0.weights"]
+
+
 # ----------------------------------------------------------------------------------------------------- the holdout
 
 
