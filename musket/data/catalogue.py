@@ -8,6 +8,8 @@ from typing import Any
 from musket.core.registry import Registry
 
 DATASETS = Registry("dataset")
+PREPROCESSORS = Registry("preprocessor")
+"""Steps of the key ``preprocessing``. Fact ``supplied``: parameters that are no options: the program fills them."""
 
 extra_train: dict[str, Any] = {}
 """Datasets handed over in Python for the key ``extra_train_data``, by name."""
@@ -54,6 +56,14 @@ def _fill() -> None:
         ("AspectRatioDataSet", "aspect", "Images cropped to one ratio of width to height."),
     ):
         DATASETS.add(name, f"musket.data.{module}:{name}", summary)
+
+    for name, target, summary in (
+        ("cache", "item_caches:memory_cache", "Keep items in memory once they were made."),
+        ("disk-cache", "item_caches:disk_cache", "Keep items on disk, for this run and all others."),
+        ("pass", "preprocessing:unchanged", "Leave the dataset as it is."),
+    ):
+        supplied = ("dataset", "cache_folder") if name == "disk-cache" else ("dataset",)
+        PREPROCESSORS.add(name, f"musket.data.{target}", summary, supplied=supplied)
 
 
 _fill()

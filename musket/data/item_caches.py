@@ -1,0 +1,270 @@
+"""Preprocessors that keep what those before them made: in memory, or on disk for every run to come."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import warnings
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musket.artifacts.files import write_atomic
+from musket.core.errors import DataError, MusketError
+from musket.core.identity import fingerprint
+from musket.core.types import PredictionItem
+from musket.data.derived import DerivedDataSet
+from musket.data.identity import sample_ids
+from musket.data.preprocessing import PreprocessedDataSet, PreprocessedItem, each_component, name_of
+from musket.data.views import CompositeDataSet, DataSet, SubDataSet, read_item
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_LONGEST_NAME = 100
+
+
+class CachingDataSet(DerivedDataSet, ABC):
+    """A dataset whose items are made once. Subclasses say where they are kept.
+
+    Items for training come from the cache too, unless the dataset below makes those differently, by augmentation for
+    one: they would be the same in every epoch.
+    """
+
+    def __init__(self, child: Any):
+        super().__init__(child)
+        self.name = name_of(child)
+        self._apart = trains_differently(child)
+
+    def item(self, index: int, is_train: bool) -> PredictionItem:
+        index = range(len(self))[index]
+        if is_train and self._apart:
+            return read_item(self.child, index, True)
+        kept = self.kept(index)
+        if kept is not None:
+            return kept
+        item = read_item(self.child, index, False)
+        self.keep(index, item)
+        return item
+
+    @abstractmethod
+    def kept(self, index: int) -> PredictionItem | None:
+        """The item from the cache, None when it is not there."""
+
+    @abstractmethod
+    def keep(self, index: int, item: PredictionItem) -> None:
+        """Put an item into the cache."""
+
+
+def trains_differently(dataset: Any) -> bool:
+    """Whether a dataset makes items for training otherwise than for everything else, as far as can be told."""
+    if isinstance(dataset, SubDataSet):
+        return trains_differently(dataset.ds)
+    if isinstance(dataset, CompositeDataSet):
+        return any(map(trains_differently, dataset.components))
+    if isinstance(dataset, PreprocessedDataSet | CachingDataSet):
+        return trains_differently(dataset.child)
+    if isinstance(dataset, DataSet):
+        own = type(dataset)
+        return own.item is not DataSet.item or own.get_train_item is not DataSet.get_train_item
+    return hasattr(dataset, "item") or hasattr(dataset, "get_train_item")
+
+
+class MemoryCache(CachingDataSet):
+    """Items kept in memory, up to a number of bytes; further ones are made anew every time, with one warning.
+
+    Worker processes begin with an empty cache each.
+    """
+
+    def __init__(self, child: Any, limit_bytes: int):
+        super().__init__(child)
+        self.limit_bytes = limit_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._items: dict[int, PredictionItem] = {}
+        self._bytes = 0
+        self._full = False
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_items", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def kept(self, index: int) -> PredictionItem | None:
+        item = self._items.get(index)
+        return None if item is None else _own_copy(item)
+
+    def keep(self, index: int, item: PredictionItem) -> None:
+        size = _size(item.x) + _size(item.y)
+        with self._lock:
+            if self._bytes + size <= self.limit_bytes:
+                self._bytes += size
+                self._items[index] = _own_copy(item)
+            elif not self._full:
+                self._full = True
+                warnings.warn(
+                    f"cache: {self.limit_bytes / 2**20:.0f} MB are full with {len(self._items)} of {len(self)} items; "
+                    "the others are made anew every time. Raise limit_mb, or use disk-cache",
+                    stacklevel=2,
+                )
+
+
+def _own_copy(item: PredictionItem) -> PredictionItem:
+    """An item whose arrays nobody else can change."""
+    own = copy.copy(item)
+    own.x, own.y = copy.deepcopy(item.x), copy.deepcopy(item.y)
+    return own
+
+
+def _size(arrays: Any) -> int:
+    if isinstance(arrays, list | tuple):
+        return sum(map(_size, arrays))
+    return np.asarray(arrays).nbytes if arrays is not None else 0
+
+
+def memory_cache(dataset: Any, limit_mb: float = 4096) -> Any:
+    """Keep items in memory once they were made: at most ``limit_mb`` megabytes (2**20 bytes) of them."""
+    if limit_mb <= 0:
+        raise MusketError(f"cache: limit_mb must be above 0; found {limit_mb}")
+    return each_component(dataset, lambda part: MemoryCache(part, int(limit_mb * 2**20)))
+
+
+class DiskCache(CachingDataSet):
+    """Items kept as files of a folder, one each, named by their ids; filled as they are read, and by any process.
+
+    Args:
+        child: the dataset. Its ids, and name, arguments and code of its preprocessors, must be those the folder was
+            filled with; otherwise the folder is emptied, with one warning.
+        folder: of all datasets; this one gets a folder in it named by the dataset.
+    """
+
+    def __init__(self, child: Any, folder: Path):
+        super().__init__(child)
+        self._ids = sample_ids(child)
+        self.folder = folder / folder_name(self.name)
+        self._told = False
+        manifest = {"format": _FORMAT, "samples": len(self), "ids": fingerprint(self._ids), "steps": recipes(child)}
+        try:
+            self._open(manifest)
+        except OSError as error:
+            raise DataError(
+                f"disk-cache cannot use this folder: {error.strerror or error}", path=self.folder
+            ) from error
+
+    def _open(self, manifest: dict[str, Any]) -> None:
+        path = self.folder / _MANIFEST
+        stored: Any = None
+        if path.exists():
+            with contextlib.suppress(ValueError):
+                stored = json.loads(path.read_text("utf-8"))
+            if stored == manifest:
+                return
+            changed = [key for key in manifest if not isinstance(stored, Mapping) or stored.get(key) != manifest[key]]
+            warnings.warn(
+                f"disk-cache: {self.folder} was filled with other {' and '.join(changed)}; it is filled anew",
+                stacklevel=2,
+            )
+            shutil.rmtree(self.folder)
+        write_atomic(path, json.dumps(manifest, indent=1))
+
+    def sample_ids(self) -> list[str]:
+        return list(self._ids)
+
+    def _path(self, index: int) -> Path:
+        return (
+            self.folder
+            / f"{hashlib.blake2b(self._ids[index].encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}.npz"
+        )
+
+    def kept(self, index: int) -> PredictionItem | None:
+        try:
+            with open(self._path(index), "rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # not there, or cut short by a kill: it is made anew
+        x, y = _unpacked(arrays, "x"), _unpacked(arrays, "y")
+        return PreprocessedItem(self._ids[index], x, y, lambda: read_item(self.child, index, False))
+
+    def keep(self, index: int, item: PredictionItem) -> None:
+        arrays = _packed("x", item.x) | _packed("y", item.y)
+        for name, array in arrays.items():
+            if array.dtype.hasobject:
+                raise DataError(f"disk-cache keeps arrays of numbers; {name} holds objects", sample=str(item.id))
+        path = self._path(index)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            with open(beside, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(beside, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            if not self._told:
+                self._told = True
+                warnings.warn(
+                    f"disk-cache: {path} cannot be written ({error.strerror or error}); what is not kept is made anew "
+                    "every time",
+                    stacklevel=2,
+                )
+
+
+def _packed(name: str, arrays: Any) -> dict[str, np.ndarray]:
+    """Arrays by the names they are stored under: ``x``, or ``x.0``, ``x.1`` ... for several; none for None."""
+    if arrays is None:
+        return {}
+    if isinstance(arrays, list | tuple):
+        return {f"{name}.{number}": np.asarray(array) for number, array in enumerate(arrays)}
+    return {name: np.asarray(arrays)}
+
+
+def _unpacked(stored: Mapping[str, np.ndarray], name: str) -> Any:
+    if name in stored:
+        return stored[name]
+    several = [stored[f"{name}.{number}"] for number in range(len(stored)) if f"{name}.{number}" in stored]
+    return several or None
+
+
+def recipes(dataset: Any) -> list[str]:
+    """What the preprocessors below a dataset are, innermost first."""
+    if isinstance(dataset, PreprocessedDataSet):
+        return [*recipes(dataset.child), dataset.recipe]
+    if isinstance(dataset, SubDataSet):
+        return recipes(dataset.ds)
+    return recipes(dataset.child) if isinstance(dataset, DerivedDataSet) else []
+
+
+def folder_name(name: str) -> str:
+    """A dataset's name as that of a folder: brackets, slashes, quotes, colons, commas and blanks become ``_``."""
+    plain = re.sub(r"""[{\[/\\\]}, ':"<>|?*]""", "_", name).strip(".") or "dataset"
+    if len(plain.encode()) <= _LONGEST_NAME:
+        return plain
+    return f"{plain[: _LONGEST_NAME // 4]}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+
+
+def disk_cache(dataset: Any, cache_folder: Path | None = None, split: bool = False) -> Any:
+    """Keep items on disk once they were made, for this run and all others.
+
+    Args:
+        dataset: any dataset.
+        cache_folder: given by the program.
+        split: of former configs; items are files of their own in any case, so that they may differ in size.
+
+    Raises:
+        DataError: there is no folder to use, or it cannot be written.
+    """
+    if cache_folder is None:
+        raise DataError("disk-cache needs a folder; give cache_folder")
+    return each_component(dataset, lambda part: DiskCache(part, cache_folder))
