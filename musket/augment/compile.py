@@ -150,6 +150,7 @@ class _Group:
     motion: Motion
     colours: list[Colour] = field(default_factory=list)
     drawn_fill: np.ndarray | None = None  # as the step has it, where no colour came before
+    seen: int = 0  # colours that the motion's fill has gone through
 
     @classmethod
     def of(cls, image: np.ndarray) -> _Group:
@@ -159,17 +160,24 @@ class _Group:
     def paint(self, colour: Colour) -> None:
         """Append a colour step."""
         self.colours.append(colour)
-        if self.motion.fill is not None:
-            self.motion.fill = recolour(self.motion.fill[None, None], [colour])[0, 0]
 
     def move(self, step: Geometry) -> bool:
         """Append a geometry step; False, and nothing is changed, when it needs a warp of its own."""
         first = self.motion.border is None and not self.colours
-        fill = fill_of(step, self.frame) if step.border == "constant" else None
+        fill = None
+        if step.border == "constant":
+            self._paint_fill()
+            fill = fill_of(step, self.frame)
         moved = self.motion.add(step, fill)
         if first and moved:
             self.drawn_fill = self.motion.fill
         return moved
+
+    def _paint_fill(self) -> None:
+        """Send the fill through the colours that came after it."""
+        if self.motion.fill is not None:
+            self.motion.fill = recolour(self.motion.fill[None, None], self.colours[self.seen :])[0, 0]
+        self.seen = len(self.colours)
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """The image after all steps."""
@@ -178,11 +186,11 @@ class _Group:
             return recolour(image, colours)
         if not colours:
             return move_image(image, motion)
-        if motion.height * motion.width > motion.rows * motion.columns:
-            return move_image(recolour(image, colours), motion)
-        if motion.fill is None or self.drawn_fill is not None:
+        smaller = motion.height * motion.width <= motion.rows * motion.columns
+        if smaller and (motion.fill is None or self.drawn_fill is not None):
             return move_image(image, motion, lambda moved: recolour(moved, colours), self.drawn_fill)
-        if image.dtype.kind == "f":
+        self._paint_fill()
+        if not smaller or image.dtype.kind == "f" or motion.fill is None:
             return move_image(recolour(image, colours), motion)
         # Colour came before the border: outside must be what the table turns into the border's value, if anything is.
         table = make_table(colours, image.dtype, image.shape[2])

@@ -105,7 +105,7 @@ class Affine:
             ``{x: .., y: ..}``. Not together with translate_px.
         rotate: degrees clockwise.
         shear: degrees along x; ``{x: .., y: ..}`` for both. The tangent of the angle is how far a row moves per row.
-        order: interpolation of the image: 0 nearest, 1 linear, 3 cubic.
+        order: interpolation of the image: 0 nearest, 1 linear, 3 cubic (linear with the modes that mirror or wrap).
         cval: value outside the image for ``constant``, 0..255.
         mode: what is outside: constant, edge, reflect (without the border pixel), symmetric (with it), wrap.
         translate_px: shift in pixels, as translate_percent.

@@ -7,6 +7,7 @@ else one by one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -14,6 +15,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 Border = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
+
+
+@functools.cache
+def top_of(dtype: np.dtype) -> float:
+    """The largest value of a depth: 255, 65535, or 1.0 for floats."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Frame:
     @property
     def top(self) -> float:
         """The largest value of this depth: 255, 65535, or 1.0 for floats. Options in imgaug's units count to 255."""
-        return 1.0 if self.dtype.kind == "f" else float(np.iinfo(self.dtype).max)
+        return top_of(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from musket.augment.steps import Colour
+from musket.augment.steps import Colour, top_of
 
 
 def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
@@ -29,15 +29,15 @@ def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
             values = colour.curve(values)
         return (values * np.float32(1 / 255)).astype(image.dtype, copy=False)
     # A table of 65,536 entries is not worth its making for a small image.
-    if image.shape[0] * image.shape[1] <= np.iinfo(image.dtype).max:
+    if image.shape[0] * image.shape[1] <= top_of(image.dtype):
         return settle(image, colours)
     return look_up(image, make_table(colours, image.dtype, image.shape[2]))
 
 
 def settle(values: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Integer values (..., C) after every step, each rounded (half to even) and clipped to the depth."""
-    top = np.iinfo(values.dtype).max
-    unit = np.float32(top / 255)
+    top = np.float32(top_of(values.dtype))
+    unit = top / np.float32(255)
     floats = values.astype(np.float32)
     if unit != 1:
         floats /= unit
@@ -61,7 +61,7 @@ def make_table(colours: Sequence[Colour], dtype: np.dtype, channels: int) -> np.
 
 @functools.cache
 def _levels(dtype: np.dtype, columns: int) -> np.ndarray:
-    values = np.arange(int(np.iinfo(dtype).max) + 1).astype(dtype)
+    values = np.arange(int(top_of(dtype)) + 1).astype(dtype)
     levels = np.repeat(values[:, None], columns, axis=1)
     levels.flags.writeable = False
     return levels

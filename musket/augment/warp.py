@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ class Motion:
         self.fill: np.ndarray | None = None
         self.order: int | None = None
         self._corners = corners(rows, columns)
+        self._lines: np.ndarray | None = None
         self._cuts: list[np.ndarray] = []  # edges of frames on the way that cut pixels off, in output coordinates
 
     def add(self, step: Geometry, fill: np.ndarray | None) -> bool:
@@ -77,30 +79,34 @@ class Motion:
             step: the step.
             fill: its fill value per channel, as it would look after the colour steps that follow the ones in here.
         """
-        moved = keeps_values(step.matrix)
-        order = self.order if moved or step.order == self.order else step.order
-        if order != self.order and self.order is not None:
-            if 0 in (order, self.order):
+        order = self.order
+        if step.order != order and not keeps_values(step.matrix):
+            if order is not None and 0 in (order, step.order):
                 return False
-            order = max(order or 0, self.order)
-        inverse = np.linalg.inv(step.matrix)
-        seen = _project(inverse, corners(step.height, step.width))
-        beyond = (edges(self.height, self.width) @ seen).min() < -_NEAR
-        hidden = edges(self.height, self.width)[(edges(self.height, self.width) @ self._corners).min(axis=1) < -_NEAR]
-        if beyond:
+            order = max(order or 0, step.order)
+        if self.border == "constant" and step.border == "edge" and _enlarges(step.matrix):
+            # The fill would be blended into the edges of the smaller image, in a rim as wide as the factor.
+            return False
+        inverse, around = invert(step.matrix), edges(self.height, self.width)
+        border, shown = self.border, self.fill
+        if (around @ _project(inverse, corners(step.height, step.width))).min() < -_NEAR:
+            # The step shows what is outside its input.
             constant = step.border == "constant"
-            if self.border is not None:
-                if not constant or self.fill is None or fill is None or (fill != self.fill).any():
+            if border is not None:
+                if not constant or shown is None or fill is None or (fill != shown).any():
                     return False
             elif not constant and not self._whole():
                 return False
-            self.border, self.fill = step.border, fill if constant else None
-        if len(hidden):
-            self._cuts.append(hidden)
+            border, shown = step.border, fill if constant else None
+        inside = around @ self._corners
+        if inside.min() < -_NEAR:
+            self._cuts.append(around[inside.min(axis=1) < -_NEAR])
         self._cuts = [lines @ inverse for lines in self._cuts]
         self._corners = _project(step.matrix, self._corners)
         self.matrix, self.inverse = step.matrix @ self.matrix, self.inverse @ inverse
-        self.height, self.width, self.order = step.height, step.width, order
+        self.height, self.width = step.height, step.width
+        self.border, self.fill, self.order = border, shown, order
+        self._lines = None
         return True
 
     def _whole(self) -> bool:
@@ -117,17 +123,19 @@ class Motion:
     @property
     def shrink(self) -> int:
         """How many times smaller the content becomes, as a whole number, 1 when it does not."""
+        if affine(self.matrix):
+            (a, b, _), (c, d, _), _ = self.matrix.tolist()
+            return max(1, int(1 / max(math.hypot(a, c), math.hypot(b, d)) + 1e-6))
         sides = np.diff(self._corners[:2], append=self._corners[:2, :1])
         across, down = np.hypot(*sides).reshape(2, 2).max(axis=0)
         return max(1, int(min(self.columns / max(across, 1), self.rows / max(down, 1)) + 1e-6))
 
     def cuts(self) -> np.ndarray:
         """Lines (n x 3) in output coordinates behind which pixels were cut off on the way and must not be seen."""
-        if not self._cuts or self.border is None:
-            return np.empty((0, 3))
-        lines = np.concatenate(self._cuts)
-        lines = lines / np.hypot(lines[:, 0], lines[:, 1])[:, None]
-        return lines[(lines @ corners(self.height, self.width)).min(axis=1) < -_NEAR]
+        if self._lines is None:
+            lines = np.concatenate(self._cuts) if self._cuts and self.border is not None else np.empty((0, 3))
+            self._lines = lines[(lines @ corners(self.height, self.width)).min(axis=1) < -_NEAR]
+        return self._lines
 
     def simple(self) -> Simple | None:
         """The same as a cut-out, a resize and mirrored axes, where it is no more than that."""
@@ -142,7 +150,7 @@ class Motion:
         (left, top), (right, bottom) = whole.min(axis=1).astype(int).tolist(), whole.max(axis=1).astype(int).tolist()
         pads = (max(-top, 0), max(bottom - self.rows, 0), max(-left, 0), max(right - self.columns, 0))
         height, width = (self.width, self.height) if turned else (self.height, self.width)
-        if any(pads) and (bottom - top, right - left) != (height, width):
+        if any(pads) and (self.border != "constant" or (bottom - top, right - left) != (height, width)):
             return None
         mirrored = ((b if turned else a) < 0, (c if turned else d) < 0)
         return Simple(
@@ -200,7 +208,7 @@ def move_image(
     fill = motion.fill if fill is None else fill
     simple = motion.simple()
     if simple is not None:
-        image = _pad(simple.cut(image), simple.pads, motion.border, fill)
+        image = _pad(simple.cut(image), simple.pads, fill)
         image = _resize(image, simple.height, simple.width, motion.order)
         return simple.view(image if finish is None else finish(image))
     inverse = motion.inverse
@@ -225,7 +233,7 @@ def move_mask(mask: np.ndarray, motion: Motion) -> np.ndarray:
     mask = mask.view(np.uint8) if mask.dtype == bool else mask.astype(np.uint8, copy=False)
     simple = motion.simple()
     if simple is not None:
-        mask = _pad(simple.cut(mask), simple.pads, motion.border, None)
+        mask = _pad(simple.cut(mask), simple.pads, None)
         return simple.view(resize_mask(mask, simple.height, simple.width))
     mask = warp(mask, motion.inverse, motion.height, motion.width, order=0, border=motion.border or "edge")
     if len(lines := motion.cuts()):
@@ -233,17 +241,14 @@ def move_mask(mask: np.ndarray, motion: Motion) -> np.ndarray:
     return mask
 
 
-def _pad(
-    array: np.ndarray, pads: tuple[int, int, int, int], border: Border | None, fill: np.ndarray | None
-) -> np.ndarray:
-    if not any(pads) or border is None:
+def _pad(array: np.ndarray, pads: tuple[int, int, int, int], fill: np.ndarray | None) -> np.ndarray:
+    if not any(pads):
         return array
+    rows, columns, channels = array.shape
     top, bottom, left, right = pads
-    if border != "constant":
-        return np.pad(array, ((top, bottom), (left, right), (0, 0)), mode=border)
-    padded = np.empty((array.shape[0] + top + bottom, array.shape[1] + left + right, array.shape[2]), array.dtype)
+    padded = np.empty((rows + top + bottom, columns + left + right, channels), array.dtype)
     padded[:] = 0 if fill is None else fill
-    padded[top : top + array.shape[0], left : left + array.shape[1]] = array
+    padded[top : top + rows, left : left + columns] = array
     return padded
 
 
@@ -282,6 +287,8 @@ def warp(
     array = np.ascontiguousarray(array)
     channels = array.shape[2]
     colour = (0.0,) * channels if fill is None else tuple(fill.tolist())
+    if order == 3 and border in ("reflect", "symmetric", "wrap"):
+        order = 1  # OpenCV's cubic warp does not continue these borders
     flags = _ORDERS[order] | cv2.WARP_INVERSE_MAP
     if affine(inverse):
         matrix = inverse[:2] / inverse[2, 2]
@@ -324,7 +331,12 @@ def _behind(lines: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     points = matrix @ points
-    return points / points[2]
+    return points if affine(matrix) else points / points[2]
+
+
+def _enlarges(matrix: np.ndarray) -> bool:
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return b == c == 0 and max(a, d) > 1.001
 
 
 def keeps_values(matrix: np.ndarray) -> bool:
@@ -336,4 +348,14 @@ def keeps_values(matrix: np.ndarray) -> bool:
 
 def affine(matrix: np.ndarray) -> bool:
     """Whether parallel lines stay parallel."""
-    return bool(matrix[2, 0] == 0 and matrix[2, 1] == 0)
+    return matrix[2].tolist() == [0, 0, 1]
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a 3 x 3 matrix; for affine ones several times faster than numpy's."""
+    if not affine(matrix):
+        return np.linalg.inv(matrix)
+    (a, b, x), (c, d, y), _ = matrix.tolist()
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y], [0, 0, 1]])
