@@ -110,13 +110,13 @@ def test_every_config_is_checked_before_anything_is_trained(
     root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "experiments" / "b" / "config.yaml").write_text(CONFIG + "batch: x\n")
-    (root / "experiments" / "deep" / "c" / "config.yaml").write_text(CONFIG + "crops: 3\n")
+    (root / "experiments" / "deep" / "c" / "config.yaml").write_text(CONFIG + "num_seeds: 3\n")
     (root / "experiments" / "b" / "summary.yaml").write_text("kept")
     assert main(["fit", "--project", str(root), "--name", "a,b,deep/c"]) == 2
     assert fitted == []
     err = capsys.readouterr().err
     assert "line 7  batch  found 'x'" in err
-    assert "line 7  crops  not available yet" in err
+    assert "line 7  num_seeds  not available yet" in err
     assert (root / "experiments" / "b" / "summary.yaml").read_text() == "kept"
 
 
