@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from musket.core.types import PredictionItem
     from musket.data.catalogue import dataset_augmenters, dataset_provider, extra_train
     from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
+    from musket.data.preprocessing import dataset_preprocessor, dataset_transformer
     from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
     from musket.data.views import CompositeDataSet, DataSet, SubDataSet
     from musket.experiment.custom import (
@@ -40,6 +41,7 @@ _HOMES = {
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
     **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
+    **dict.fromkeys(("dataset_preprocessor", "dataset_transformer"), "musket.data.preprocessing"),
     **dict.fromkeys(("BinarySegmentationDataSet", "MultiClassSegmentationDataSet"), "musket.data.tables"),
     **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.views"),
     **dict.fromkeys(("Hook", "Run"), "musket.training.hooks"),
@@ -68,7 +70,9 @@ __all__ = [
     "callback",
     "custom_objects",
     "dataset_augmenters",
+    "dataset_preprocessor",
     "dataset_provider",
+    "dataset_transformer",
     "extra_train",
     "final_metric",
     "loss",

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from musket.config import legacy, meaning
 from musket.config.bind import bind, options_of
 from musket.config.meaning import Finding, Vocabulary
+from musket.config.preprocessing import check_preprocessing
 from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
     AVAILABLE_DIALECTS,
@@ -334,6 +335,7 @@ def _meaning(
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
     findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
     findings += [*meaning.check_final_metrics(spec, vocabulary), *meaning.check_data(spec, vocabulary)]
+    findings += check_preprocessing(spec.preprocessing, vocabulary.preprocessors, spec.declarations)
     if isinstance(spec, ImageSpec):
         findings += [*meaning.check_freezing(spec, vocabulary), *meaning.check_images(spec, absent)]
     remarks = list(meaning.without_effect(spec))

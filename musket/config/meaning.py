@@ -67,6 +67,7 @@ class Vocabulary:
     activations: Registry
     datasets: Registry
     parse_loss: Callable[[str], Sequence[Term]]
+    preprocessors: Registry = field(default_factory=lambda: Registry("preprocessor"))
     schedules: Registry = field(default_factory=lambda: Registry("schedule"))
     dataset_augmenters: Registry = field(default_factory=lambda: Registry("dataset augmenter"))
     extra_train: Collection[str] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from musket.config.bind import bind
@@ -41,12 +41,13 @@ def _read_step(part: Any) -> tuple[Call, ...]:
     raise ValueError(f"found the step {describe(part)}; must be a name or {{name: arguments}}")
 
 
-def check_preprocessing(form: Any, preprocessors: Registry) -> Findings:
+def check_preprocessing(form: Any, preprocessors: Registry, declared: Collection[str] = ()) -> Findings:
     """Every step exists and takes its arguments.
 
     Args:
         form: value of the key.
         preprocessors: what can be named; the fact ``supplied`` of an entry lists the parameters it is given by us.
+        declared: names of ``declarations``, which may be used too.
     """
     try:
         steps = read_steps(form)
@@ -55,6 +56,8 @@ def check_preprocessing(form: Any, preprocessors: Registry) -> Findings:
         return
     listed = isinstance(form, list | tuple)
     for position, step in enumerate(steps):
+        if step.name in declared:
+            continue
         at: Loc = ("preprocessing", position) if listed else ("preprocessing",)
         if step.name not in preprocessors:
             yield Finding(at, missing_entry(preprocessors, step.name))

@@ -401,7 +401,6 @@ NOT_YET: dict[str, str] = {
     "num_seeds": "several seeds",
     "hyperparameters": "hyperparameter search",
     "gpus": "several devices per network",
-    "preprocessing": "preprocessors",
     "declarations": "declared blocks",
     "tasks": "tasks",
     "import_tasks": "old per-image tasks",

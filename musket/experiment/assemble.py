@@ -15,9 +15,11 @@ from musket.config.declared import Files
 from musket.config.values import Call, DatasetForm, Portions
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.core.registry import RegistryError
+from musket.data.cache import default_cache_folder
 from musket.data.catalogue import DATASETS, dataset_augmenters, extra_train
 from musket.data.declared import FilesDataSet
 from musket.data.derived import TrainingView
+from musket.data.preprocessing import apply_preprocessing
 from musket.data.views import CompositeDataSet
 
 if TYPE_CHECKING:
@@ -45,10 +47,13 @@ class DatasetSources:
         """The dataset of the key ``dataset``."""
         if self.spec.dataset is None:
             raise self._refusal("dataset", f"no dataset in the config and none given to fit(){self._known()}")
-        return self._made(self.spec.dataset, "dataset")
+        return self._preprocessed(self._made(self.spec.dataset, "dataset"))
 
     def entry(self, name: str) -> Any:
         """An entry of ``datasets``."""
+        return self._preprocessed(self._entry(name))
+
+    def _entry(self, name: str) -> Any:
         form = self.spec.datasets.get(name)
         if form is None:
             raise self._refusal(f"datasets.{name}", f"there is no such entry{self._known()}")
@@ -59,7 +64,12 @@ class DatasetSources:
         form = self.spec.extra_train_data
         if isinstance(form, str) and form in extra_train:
             return extra_train[form]
-        return None if form is None else self._made(form, "extra_train_data")
+        return None if form is None else self._preprocessed(self._made(form, "extra_train_data"))
+
+    def _preprocessed(self, dataset: Any) -> Any:
+        """A dataset behind the chain of the key ``preprocessing``."""
+        folder = default_cache_folder(None if self.project is None else self.project.root)
+        return apply_preprocessing(dataset, self.spec.preprocessing, folder)
 
     def transformed(self, dataset: Any) -> Any:
         """A dataset passed through the function of the key ``pretrain_transform``."""
@@ -101,14 +111,14 @@ class DatasetSources:
 
     def _made(self, form: DatasetForm | str, key: str, own: str = "") -> Any:
         if isinstance(form, str):
-            return self.entry(form)
+            return self._entry(form)
         if isinstance(form, Portions):
             parts = (form.train, form.validation, form.holdout)
             return joined(*([self._called(call) for call in calls] for calls in parts))
         if isinstance(form, Call):
             return self._called(form)
         if isinstance(form.form, list):
-            return CompositeDataSet([self.entry(name) for name in form.form if name != own])
+            return CompositeDataSet([self._entry(name) for name in form.form if name != own])
         return FilesDataSet(Files.model_validate(form.form), self.layout.folder, key)
 
     def _called(self, call: Call) -> Any:

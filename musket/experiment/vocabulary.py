@@ -8,7 +8,7 @@ from typing import Any
 from musket.augment.catalogue import AUGMENTERS
 from musket.config.check import Vocabulary
 from musket.core.registry import Registry
-from musket.data.catalogue import DATASETS, dataset_augmenters, extra_train
+from musket.data.catalogue import DATASETS, PREPROCESSORS, dataset_augmenters, extra_train
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 from musket.losses.compose import check_loss, parse_loss
 from musket.metrics.catalogue import FINAL_METRICS, METRICS, adopt
@@ -28,6 +28,7 @@ REGISTRIES: tuple[Registry, ...] = (
     CALLBACKS,
     AUGMENTERS,
     DATASETS,
+    PREPROCESSORS,
 )
 
 
@@ -49,6 +50,7 @@ def vocabulary(functions: Mapping[str, Any] | None = None) -> Vocabulary:
         datasets=_with(DATASETS, functions or {}),
         dataset_augmenters=_with(Registry("dataset augmenter"), {**(functions or {}), **dataset_augmenters}),
         extra_train=frozenset(extra_train),
+        preprocessors=PREPROCESSORS,
         parse_loss=parse_loss,
         schedules=SCHEDULES,
         final_metrics=_with(FINAL_METRICS, functions or {}),

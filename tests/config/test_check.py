@@ -400,7 +400,6 @@ ASKING = {
     "hyperparameters": "{a: [0, 1]}",
     "dumpPredictionsToCSV": "true",
     "gpus": "2",
-    "preprocessing": "[cache]",
     "declarations": "{a: [b]}",
     "tasks": "{a: 1}",
     "compressPredictionsAsInts": "false",

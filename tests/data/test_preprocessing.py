@@ -389,3 +389,8 @@ def test_the_check_names_step_and_option(form: object, loc: tuple, said: str) ->
 def test_a_good_chain_has_no_findings() -> None:
     chain = [{"brighter": {"by": 3}}, {"scaled_by": 2}, {"Shifted": [1, 0]}, {"first": 3}, "cache", {"disk-cache": {}}]
     assert not list(check_preprocessing(chain, PREPROCESSORS))
+
+
+def test_declared_names_are_left_to_others() -> None:
+    assert not list(check_preprocessing("mine", PREPROCESSORS, {"mine": []}))
+    assert len(list(check_preprocessing("mine", PREPROCESSORS))) == 1
