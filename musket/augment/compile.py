@@ -165,7 +165,7 @@ class _Group:
         """Append a geometry step; False, and nothing is changed, when it needs a warp of its own."""
         first = self.motion.border is None and not self.colours
         fill = None
-        if step.border == "constant":
+        if step.border == "constant" and not step.whole:
             self._paint_fill()
             fill = fill_of(step, self.frame)
         moved = self.motion.add(step, fill)

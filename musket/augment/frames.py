@@ -13,8 +13,9 @@ from musket.augment.steps import Border, Frame, Geometry, Step
 from musket.augment.warp import resizing
 from musket.core.errors import MusketError
 
-Sides = Range | tuple[Range, Range, Range, Range]
-WholeSides = WholeRange | tuple[WholeRange, WholeRange, WholeRange, WholeRange]
+Sides = float | tuple[Range, ...]
+WholeSides = int | tuple[WholeRange, ...]
+"""One number, a range of two numbers, or the four sides."""
 Position = (
     Literal[
         "uniform",
@@ -47,10 +48,15 @@ def _check_sides(part: str, px: WholeSides | None, percent: Sides | None, low: f
     if px is not None and percent is not None:
         raise MusketError(f"{part}: px and percent exclude each other; keep one of them")
     for option, value in (("px", px), ("percent", percent)):
-        for side in value if isinstance(value, tuple) else () if value is None else (value,):
+        if value is None:
+            continue
+        sides = value if isinstance(value, tuple) else (value,)
+        for side in sides:
             check_range(part, option, side, low)
-        if isinstance(value, tuple) and len(value) not in (2, 4):
-            raise MusketError(f"{part}: {option} is one number, a range [a, b], or 4 sides; found {len(value)} values")
+        if len(sides) == 2 and any(isinstance(side, tuple) for side in sides):
+            raise MusketError(f"{part}: {option} with a range for each side needs all 4 sides; found 2")
+        if len(sides) not in (1, 2, 4) or (len(sides) == 1 and isinstance(value, tuple)):
+            raise MusketError(f"{part}: {option} is one number, a range [a, b], or 4 sides; found {len(sides)} values")
 
 
 def _draw_sides(

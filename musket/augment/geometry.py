@@ -48,7 +48,7 @@ class Fliplr:
         """At most one mirroring."""
         if not chance(random, self.p):
             return ()
-        return (Geometry(_matrix(-1, 0, frame.width - 1, 0, 1, 0), frame.height, frame.width),)
+        return (Geometry(_matrix(-1, 0, frame.width - 1, 0, 1, 0), frame.height, frame.width, whole=True),)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Flipud:
         """At most one mirroring."""
         if not chance(random, self.p):
             return ()
-        return (Geometry(_matrix(1, 0, 0, 0, -1, frame.height - 1), frame.height, frame.width),)
+        return (Geometry(_matrix(1, 0, 0, 0, -1, frame.height - 1), frame.height, frame.width, whole=True),)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Rotate90:
         turns = int(random.integers(4)) if self.enabled else 0
         right, down = frame.width - 1, frame.height - 1
         if turns == 1:
-            return (Geometry(_matrix(0, 1, 0, -1, 0, right), frame.width, frame.height),)
+            return (Geometry(_matrix(0, 1, 0, -1, 0, right), frame.width, frame.height, whole=True),)
         if turns == 2:
-            return (Geometry(_matrix(-1, 0, right, 0, -1, down), frame.height, frame.width),)
+            return (Geometry(_matrix(-1, 0, right, 0, -1, down), frame.height, frame.width, whole=True),)
         if turns == 3:
-            return (Geometry(_matrix(0, -1, down, 1, 0, 0), frame.width, frame.height),)
+            return (Geometry(_matrix(0, -1, down, 1, 0, 0), frame.width, frame.height, whole=True),)
         return ()
 
 

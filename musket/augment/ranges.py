@@ -23,8 +23,7 @@ def draw_number(random: np.random.Generator, value: Range) -> float:
     if isinstance(value, int | float):
         return float(value)
     if len(value) == 2:
-        low, high = sorted(value)
-        return float(random.uniform(low, high))
+        return value[0] + (value[1] - value[0]) * float(random.random())
     return float(value[int(random.integers(len(value)))])
 
 

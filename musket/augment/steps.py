@@ -53,6 +53,7 @@ class Geometry:
         order: interpolation of the image: 0 nearest, 1 linear, 3 cubic. Masks are always nearest.
         border: what is seen outside the input. Masks see 0 there for ``constant``.
         fill: value outside the input for ``constant``, in 0..255 whatever the depth.
+        whole: the output shows the input exactly, from edge to edge, as flips, turns and resizes do.
     """
 
     matrix: np.ndarray
@@ -61,6 +62,7 @@ class Geometry:
     order: int = 1
     border: Border = "constant"
     fill: float = 0.0
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,14 @@ _ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
 _NEAR = 1e-3
 """Pixels: differences below are rounding."""
 _IDENTITY = np.eye(3)
+_NO_LINES = np.empty((0, 3))
 
 
 def resizing(rows: int, columns: int, height: int, width: int, order: int = 1) -> Geometry:
     """The step that resizes rows x columns to height x width."""
     x, y = width / columns, height / rows
     matrix = np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]])
-    return Geometry(matrix, height, width, order=order, border="edge")
+    return Geometry(matrix, height, width, order=order, border="edge", whole=True)
 
 
 @functools.lru_cache(maxsize=512)
@@ -57,14 +58,15 @@ class Motion:
 
     Attributes:
         rows, columns: size of the input. height, width: of the output.
-        matrix, inverse: 3 x 3, input to output and back.
+        matrix: 3 x 3, input to output.
         border, fill: what is seen outside the input; None while nothing outside is. fill: one value per channel.
         order: interpolation; None while pixels keep their values.
     """
 
     def __init__(self, rows: int, columns: int):
         self.rows, self.columns = self.height, self.width = rows, columns
-        self.matrix = self.inverse = _IDENTITY
+        self.matrix = _IDENTITY
+        self._inverse: np.ndarray | None = None
         self.border: Border | None = None
         self.fill: np.ndarray | None = None
         self.order: int | None = None
@@ -87,6 +89,11 @@ class Motion:
         if self.border == "constant" and step.border == "edge" and _enlarges(step.matrix):
             # The fill would be blended into the edges of the smaller image, in a rim as wide as the factor.
             return False
+        if step.whole:
+            if self._cuts:
+                self._cuts = [lines @ invert(step.matrix) for lines in self._cuts]
+            self._append(step, order)
+            return True
         inverse, around = invert(step.matrix), edges(self.height, self.width)
         border, shown = self.border, self.fill
         if (around @ _project(inverse, corners(step.height, step.width))).min() < -_NEAR:
@@ -102,12 +109,22 @@ class Motion:
         if inside.min() < -_NEAR:
             self._cuts.append(around[inside.min(axis=1) < -_NEAR])
         self._cuts = [lines @ inverse for lines in self._cuts]
-        self._corners = _project(step.matrix, self._corners)
-        self.matrix, self.inverse = step.matrix @ self.matrix, self.inverse @ inverse
-        self.height, self.width = step.height, step.width
-        self.border, self.fill, self.order = border, shown, order
-        self._lines = None
+        self.border, self.fill = border, shown
+        self._append(step, order)
         return True
+
+    def _append(self, step: Geometry, order: int | None) -> None:
+        self._corners = _project(step.matrix, self._corners)
+        self.matrix = step.matrix @ self.matrix
+        self.height, self.width, self.order = step.height, step.width, order
+        self._inverse = self._lines = None
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """3 x 3, output to input."""
+        if self._inverse is None:
+            self._inverse = invert(self.matrix)
+        return self._inverse
 
     def _whole(self) -> bool:
         """Whether the frame so far shows the whole input and nothing else."""
@@ -133,7 +150,9 @@ class Motion:
     def cuts(self) -> np.ndarray:
         """Lines (n x 3) in output coordinates behind which pixels were cut off on the way and must not be seen."""
         if self._lines is None:
-            lines = np.concatenate(self._cuts) if self._cuts and self.border is not None else np.empty((0, 3))
+            if not self._cuts or self.border is None:
+                return _NO_LINES
+            lines = np.concatenate(self._cuts)
             self._lines = lines[(lines @ corners(self.height, self.width)).min(axis=1) < -_NEAR]
         return self._lines
 
@@ -215,7 +234,7 @@ def move_image(
     order = 1 if motion.order is None else motion.order
     if order and (shrink := motion.shrink) > 1:
         # As with a plain resize: areas are averaged first, or fine texture would turn into noise.
-        shrunk = (motion.rows // shrink, motion.columns // shrink)
+        shrunk = (max(1, motion.rows // shrink), max(1, motion.columns // shrink))
         inverse = resizing(motion.rows, motion.columns, *shrunk).matrix @ inverse
         image = resize_image(image, *shrunk)
     border = motion.border or "edge"
