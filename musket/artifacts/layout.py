@@ -63,6 +63,9 @@ class Layout:
     def example(self, fold: int, stage: int, epoch: int, batch: int) -> Path:
         return self.folder / "examples" / str(stage) / str(fold) / f"t_epoch_{epoch}.{batch}.jpg"
 
+    def training_example(self, fold: int, stage: int, epoch: int, batch: int) -> Path:
+        return self.example(fold, stage, epoch, batch).with_name(f"t_epoch_train{epoch}.{batch}.jpg")
+
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions"

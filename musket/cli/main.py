@@ -16,6 +16,7 @@ from musket.core.registry import nearest
 from musket.core.version import VERSION
 
 COMMANDS = {
+    "augment": "draw what augmentation does to training samples",
     "check": "check a config completely, without training",
     "fit": "train experiments of a project",
     "lr-find": "search for a learning rate to train with",

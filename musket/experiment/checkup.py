@@ -62,6 +62,7 @@ def check_data(
         ConfigError: the config names no such dataset.
     """
     found = Found()
+    folders = [layout.folder, *([] if project is None else [project.data])]
     with found.listening():
         try:
             dataset = open_dataset()
@@ -100,7 +101,7 @@ def check_data(
         from musket.experiment.estimate import estimate
 
         try:
-            estimated = estimate(spec, samples)
+            estimated = estimate(spec, samples, folders)
         except MusketError as error:
             found.problem(str(error))
         else:

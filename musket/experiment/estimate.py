@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,11 +35,15 @@ _FORWARD = 1 / 3
 """Share of the forward pass in a training step: the backward pass multiplies matrices twice as often."""
 
 
-def estimate(spec: SegmentationSpec, data: PreparedData) -> Estimate | None:
+def estimate(spec: SegmentationSpec, data: PreparedData, folders: Sequence[Path]) -> Estimate | None:
     """Read some samples of the first fold and train on a batch of them, with random weights that are thrown away.
 
     On an accelerator memory is measured. On a processor a small batch is tried first, and memory extrapolated from the
     arrays it kept for the backward pass; work space is left out. Time is that of the whole batch unless it is long.
+
+    Args:
+        data: what is trained on.
+        folders: where relative paths of the config may begin.
 
     Returns:
         None when nothing is trained.
@@ -51,10 +56,9 @@ def estimate(spec: SegmentationSpec, data: PreparedData) -> Estimate | None:
         return None
     fabric = run.local_fabric(spec)
     device = fabric.device
-    chain = build.chain_for(spec, is_train=True)
-    maker = build.SampleMaker(data.dataset, data.ids, chain, build.TargetShape.of(spec), spec.random_state, True)
+    make = build.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
     began = time.perf_counter()
-    samples = [maker(position, 0) for position in sampler.part[: max(spec.batch, _READ)]]
+    samples = [make(position, 0) for position in sampler.part[: max(spec.batch, _READ)]]
     read = (time.perf_counter() - began) / len(samples)
 
     seed_torch(spec.random_state, "estimate")

@@ -15,19 +15,18 @@ from musket.core.errors import ArtifactError, MusketError
 from musket.core.runtime import silence_telemetry
 from musket.experiment.evaluating import Evaluating
 from musket.experiment.predicting import Predicting
+from musket.experiment.previewing import Previewing
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
-    from musket.experiment.checkup import Progress
     from musket.experiment.data import PreparedData
     from musket.experiment.folded import FoldedDataSet
     from musket.experiment.project import Project
     from musket.experiment.unit import FitContext, FitOptions
-    from musket.report.check_report import CheckReport
     from musket.training.lr_finder import LRFinder
 
 
-class Experiment(Predicting, Evaluating):
+class Experiment(Previewing, Predicting, Evaluating):
     """One experiment: its checked config and the folder its results lie in.
 
     Attributes:
@@ -162,47 +161,6 @@ class Experiment(Predicting, Evaluating):
         data, fabric = self._prepare(ds), run.local_fabric(self.spec)
         context = self._context(data, options, fabric, console, lambda path, samples: None)
         return search_rate(context, stage, start_lr, end_lr, epochs)
-
-    def check(
-        self,
-        dataset: Any = None,
-        *,
-        estimate: bool = True,
-        fill_cache: bool = False,
-        on_progress: Progress | None = None,
-    ) -> CheckReport:
-        """Open the data before training: read every sample once, fill the folds, try a step.
-
-        Args:
-            dataset: as in :meth:`fit`.
-            estimate: also tell memory and time on this machine, from a trial step.
-            fill_cache: keep what is decoded, as the key ``cache`` says.
-            on_progress: called with the samples done, all of them, and how many of those done cannot be used.
-
-        Returns:
-            the report: ``ok``, ``problems``, ``warnings``, figures; as text what ``musket check`` prints. Nothing that
-            is wrong with the data is raised. Without any dataset only the config was checked.
-        """
-        from musket.experiment.checkup import check_data
-        from musket.report.check_report import config_report
-
-        self._refuse_unavailable()
-        if dataset is None and self.spec.dataset is None:
-            return config_report(self.spec)
-
-        def opened() -> Any:
-            return self._build_dataset(dataset) if dataset is None or isinstance(dataset, str) else dataset
-
-        return check_data(
-            self.spec,
-            self.layout,
-            self.project,
-            opened,
-            holdout=self._holdout,
-            with_estimate=estimate,
-            fill_cache=fill_cache,
-            on_progress=on_progress,
-        )
 
     def _context(self, data: PreparedData, options: FitOptions, fabric: Any, console: Any, picture: Any) -> FitContext:
         from musket.experiment.data import samples_of

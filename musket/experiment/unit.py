@@ -17,13 +17,13 @@ from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
 from musket.experiment.data import PreparedData
-from musket.experiment.pictures import ExamplePictures
+from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
 from musket.metrics.build import MetricSet
 from musket.metrics.metric import Metric
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
-from musket.training.loop import Clipping
+from musket.training.loop import PICTURED, Clipping
 from musket.training.monitor import Monitor
 from musket.training.stage import StagePlan, read_progress, train_stage
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from musket.config.schema import SegmentationSpec, StageSpec
-    from musket.pipelines.segmentation import Normalization
+    from musket.pipelines.segmentation import Normalization, SegmentationPipeline
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _train_one_stage(
     train, validation, run = _loaders(context, unit, number, module, optimizer)
     shown = validation_samples(spec, context.samples, unit.fold, number)
     finals = context.final_metrics(context.samples, shown, unit.fold, number)
-    hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage)])
+    hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage, train, pipeline)])
     state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
     try:
         train_stage(
@@ -333,7 +333,14 @@ def _reading(context: FitContext) -> dict[str, Any]:
     return {"read_ahead": 1 if kind == "cpu" else None, "pin_memory": kind == "cuda"}
 
 
-def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -> list[Hook]:
+def _own_hooks(
+    context: FitContext,
+    unit: Unit,
+    number: int,
+    stage: StageSpec,
+    train: BatchLoader,
+    pipeline: SegmentationPipeline,
+) -> list[Hook]:
     """Hooks every stage has, after the user's: pictures, logs and the display."""
     layout = context.layout
 
@@ -341,6 +348,15 @@ def _own_hooks(context: FitContext, unit: Unit, number: int, stage: StageSpec) -
         return layout.example(unit.fold, number, epoch, 0)
 
     hooks: list[Hook] = [ExamplePictures(path, context.picture), TensorBoardLog(layout.tensorboard(unit.fold, number))]
+    if context.spec.showDataExamples:
+        hooks.append(
+            TrainingPictures(
+                lambda epoch: layout.training_example(unit.fold, number, epoch, 0),
+                context.picture,
+                lambda epoch: [train.read(position, epoch) for position in train.order(epoch)[:PICTURED]],
+                pipeline.predict,
+            )
+        )
     if stage.logAll:
         hooks.append(EveryBatchLog(layout.batch_metrics(unit.fold, number)))
     counts = (len(context.data.folds), len(context.spec.stages))

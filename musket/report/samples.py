@@ -86,6 +86,39 @@ def draw_grid(
     return cv2.copyMakeBorder(_below(rows), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
 
 
+def draw_table(
+    rows: Sequence[Sequence[tuple[Any, Any]]], heads: Sequence[str], captions: Sequence[str] = ()
+) -> np.ndarray:
+    """Draw images with their masks on them, as a table.
+
+    Args:
+        rows: cells (image H x W x C, mask H x W x classes 0/1); as many in every row as there are heads.
+        heads: a short text per column, in ASCII.
+        captions: a short text per row, in ASCII, drawn beneath it; none at all leaves the space out.
+
+    Returns:
+        RGB picture, uint8.
+
+    Raises:
+        DataError: something is not a picture or a mask, or there is nothing to draw.
+    """
+    if not len(rows):
+        raise DataError("there is no sample to draw")
+    drawn = [[_tile(image, mask) for image, mask in row] for row in rows]
+    width = max(tile.shape[1] for tiles in drawn for tile in tiles)
+    lines = [_beside([_text_strip([head], width) for head in heads])]
+    for tiles, text in zip(drawn, captions if len(captions) else [""] * len(drawn), strict=True):
+        height = max(tile.shape[0] for tile in tiles)
+        row = _beside([_onto_paper(tile, height, width) for tile in tiles])
+        lines.append(np.vstack([row, _text_strip([text], row.shape[1])]) if len(captions) else row)
+    return cv2.copyMakeBorder(_below(lines), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+
+
+def _tile(image: Any, mask: Any) -> np.ndarray:
+    picture = as_picture(image)
+    return _overlay(_resize(picture, *_scaled(picture.shape)), np.asarray(mask) > 0.5)
+
+
 def as_picture(image: Any) -> np.ndarray:
     """What of an image the eye can see, as uint8 RGB of the same size.
 
@@ -125,9 +158,22 @@ def write_jpg(path: str | Path, picture: np.ndarray) -> None:
     """
     if max(picture.shape[:2]) > _JPEG_LIMIT:
         raise ArtifactError(f"a picture of {picture.shape[1]} x {picture.shape[0]} is more than JPEG holds", path)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    _write(path, picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write an RGB picture, uint8 H x W x 3, as PNG; the file appears whole or not at all.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    _write(path, picture, ".png", [])
+
+
+def _write(path: str | Path, picture: np.ndarray, kind: str, options: Sequence[int]) -> None:
+    done, data = cv2.imencode(kind, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise ArtifactError(f"a picture of shape {picture.shape} cannot be written as JPEG", path)
+        raise ArtifactError(f"a picture of shape {picture.shape} cannot be written as {kind[1:].upper()}", path)
     write_atomic(path, data.tobytes())
 
 
