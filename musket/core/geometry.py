@@ -15,7 +15,8 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize H x W x C of any depth without aliasing: linear, averaging areas where it shrinks by 2 or more.
 
     An integer area average is several times faster in OpenCV than a fractional one, so a large shrink goes linearly
-    to the nearest multiple of the target first.
+    to the nearest multiple of the target first. Halving is the fastest of all: a shrink by four is two of them, which
+    rounds twice and so differs by one level at most.
     """
     rows, columns = image.shape[:2]
     if (rows, columns) == (height, width):
@@ -25,6 +26,9 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
         multiple = (width * shrink, height * shrink)
         if (columns, rows) != multiple:
             image = cv2.resize(image, multiple, interpolation=cv2.INTER_LINEAR)
+        while shrink > 2 and shrink % 2 == 0:
+            shrink //= 2
+            image = cv2.resize(image, (width * shrink, height * shrink), interpolation=cv2.INTER_AREA)
         return with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
     return with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
 
