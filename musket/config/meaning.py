@@ -384,6 +384,10 @@ def bind_parts(
             bound.append(part)
             continue
         entry = registry.get(part.name)
+        if (place := entry.facts.get("only_in")) and loc != (place,):
+            findings.append(Finding(at, f"stands directly under {place}, nowhere else", key=True))
+            bound.append(part)
+            continue
         part, nested = _nested(entry, part, at, columns, vocabulary)
         findings += nested
         options, faults = bind(entry, part.args, part.options, supplied=supplied)
