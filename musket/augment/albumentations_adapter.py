@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 
 from musket.augment.own import checked_image, checked_pair
-from musket.augment.pixels import in_depth, top_of
+from musket.augment.pixels import in_depth
 from musket.augment.ranges import draw_seed
-from musket.augment.steps import Frame, ImagePass, Pass, Step
+from musket.augment.steps import Frame, ImagePass, Pass, Step, top_of
 from musket.core.errors import MusketError
 from musket.core.registry import Entry
 

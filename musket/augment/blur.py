@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from musket.augment.pixels import by_channels, in_depth, top_of
+from musket.augment.pixels import by_channels, in_depth
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_whole
-from musket.augment.steps import Frame, ImagePass, Step
+from musket.augment.steps import Frame, ImagePass, Step, top_of
 from musket.core.errors import MusketError
 from musket.core.geometry import with_channels
 

@@ -16,7 +16,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from musket.augment.pixels import in_depth, top_of
+from musket.augment.pixels import in_depth
 from musket.augment.ranges import (
     PerChannel,
     Range,
@@ -27,7 +27,7 @@ from musket.augment.ranges import (
     draw_number,
     draw_whole,
 )
-from musket.augment.steps import Children, Frame, ImagePass, Operation, Step
+from musket.augment.steps import Children, Frame, ImagePass, Operation, Step, top_of
 from musket.core.errors import MusketError
 
 Space = Literal["RGB", "BGR", "GRAY", "HSV", "HLS", "Lab", "Luv", "XYZ", "YCrCb", "YUV"]

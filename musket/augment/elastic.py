@@ -13,19 +13,11 @@ import cv2
 import numpy as np
 
 from musket.augment.blur import gaussian_blur
-from musket.augment.pixels import by_channels, top_of
+from musket.augment.pixels import by_channels
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_seed, draw_whole
-from musket.augment.steps import Border, Frame, Pass, Step
+from musket.augment.steps import Border, Frame, Pass, Step, top_of
+from musket.augment.warp import BORDERS, ORDERS
 from musket.core.errors import MusketError
-
-_INTERPOLATIONS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
-_BORDERS: dict[str, int] = {
-    "constant": cv2.BORDER_CONSTANT,
-    "edge": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT_101,
-    "symmetric": cv2.BORDER_REFLECT,
-    "wrap": cv2.BORDER_WRAP,
-}
 
 
 @dataclass(frozen=True)
@@ -186,7 +178,7 @@ def remap(
         border: what is seen outside.
         fill: value outside for ``constant``, in 0..255 units.
     """
-    flag = _BORDERS[border]
+    flag = BORDERS[border]
     value = fill / 255 * top_of(image.dtype)
 
     def take(array: np.ndarray, interpolation: int, outside: float) -> np.ndarray:
@@ -194,7 +186,7 @@ def remap(
             array, lambda part: cv2.remap(part, x, y, interpolation, borderMode=flag, borderValue=(outside,) * 4)
         )
 
-    moved = take(image, _INTERPOLATIONS[order], value)
+    moved = take(image, ORDERS[order], value)
     if image.dtype.kind == "f" and order == 3:
         np.clip(moved, 0, top_of(image.dtype), out=moved)  # cubic overshoots
     return moved, None if mask is None else take(mask, cv2.INTER_NEAREST, 0)

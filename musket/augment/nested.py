@@ -235,11 +235,13 @@ def _build(entry: Entry, args: tuple[Any, ...], options: Mapping[str, Any], regi
     nested = entry.facts.get("nested", ())
     if nested == ("children",) and nested_map(entry, options, registry):
         options = {"children": options}
-    parameters = list(entry.signature().parameters)
+    signature = entry.signature().parameters
+    parameters = [name for name, parameter in signature.items() if parameter.kind is not parameter.VAR_KEYWORD]
     values = {**dict(zip(parameters, args, strict=False)), **options}
     if len(args) > len(parameters):
         raise MusketError(f"{entry.name}: takes at most {len(parameters)} options; found {len(args)} values")
-    if unknown := [name for name in values if name not in parameters]:
+    unknown = [name for name in values if name not in parameters]
+    if unknown and len(parameters) == len(signature):
         raise MusketError(f"{entry.name}: takes no option {', '.join(unknown)}; there are {', '.join(parameters)}")
     made = {
         name: build_operations(value, registry) if name in nested else _tupled(value) for name, value in values.items()

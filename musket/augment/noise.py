@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from musket.augment.pixels import in_depth, spread, top_of
+from musket.augment.pixels import in_depth, spread
 from musket.augment.ranges import (
     PerChannel,
     Range,
@@ -25,7 +25,7 @@ from musket.augment.ranges import (
     draw_seed,
     draw_whole,
 )
-from musket.augment.steps import Frame, ImagePass, Step
+from musket.augment.steps import Frame, ImagePass, Step, top_of
 from musket.core.errors import MusketError
 from musket.core.geometry import with_channels
 

@@ -7,12 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from musket.augment.steps import top_of
 from musket.core.geometry import with_channels
-
-
-def top_of(dtype: np.dtype) -> float:
-    """The largest value of a depth: 255, 65535, or 1.0 for floats. Options count to 255."""
-    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def in_depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

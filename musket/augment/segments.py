@@ -9,9 +9,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from musket.augment.pixels import by_channels, in_depth, top_of
+from musket.augment.pixels import by_channels, in_depth
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_seed, draw_whole
-from musket.augment.steps import Frame, ImagePass, Step
+from musket.augment.steps import Frame, ImagePass, Step, top_of
 
 _METHODS = {
     "nearest": cv2.INTER_NEAREST,

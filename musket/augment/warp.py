@@ -19,14 +19,14 @@ from musket.core.geometry import resize_image, resize_mask, with_channels
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
-_BORDERS: dict[Border, int] = {
+BORDERS: dict[Border, int] = {
     "constant": cv2.BORDER_CONSTANT,
     "edge": cv2.BORDER_REPLICATE,
     "reflect": cv2.BORDER_REFLECT_101,
     "symmetric": cv2.BORDER_REFLECT,
     "wrap": cv2.BORDER_WRAP,
 }
-_ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
+ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
 _NEAR = 1e-3
 """Pixels: differences below are rounding."""
 _IDENTITY = np.eye(3)
@@ -308,19 +308,19 @@ def warp(
     colour = (0.0,) * channels if fill is None else tuple(fill.tolist())
     if order == 3 and border in ("reflect", "symmetric", "wrap"):
         order = 1  # OpenCV's cubic warp does not continue these borders
-    flags = _ORDERS[order] | cv2.WARP_INVERSE_MAP
+    flags = ORDERS[order] | cv2.WARP_INVERSE_MAP
     if affine(inverse):
         matrix = inverse[:2] / inverse[2, 2]
 
         def run(part: np.ndarray, value: tuple[float, ...]) -> np.ndarray:
             return cv2.warpAffine(
-                part, matrix, (width, height), flags=flags, borderMode=_BORDERS[border], borderValue=value
+                part, matrix, (width, height), flags=flags, borderMode=BORDERS[border], borderValue=value
             )
     else:
 
         def run(part: np.ndarray, value: tuple[float, ...]) -> np.ndarray:
             return cv2.warpPerspective(
-                part, inverse, (width, height), flags=flags, borderMode=_BORDERS[border], borderValue=value
+                part, inverse, (width, height), flags=flags, borderMode=BORDERS[border], borderValue=value
             )
 
     # OpenCV 5 warps four channels twice as fast as three, and more than four neither fast nor with a fill of their own.

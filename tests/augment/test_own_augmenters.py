@@ -9,6 +9,7 @@ from steps import flat, run
 
 import musket
 from musket.augment.catalogue import AUGMENTERS
+from musket.augment.nested import build_operations
 from musket.config.bind import bind
 from musket.core.errors import MusketError
 from musket.core.registry import RegistryError
@@ -134,6 +135,15 @@ def test_masks_of_bool_and_without_channels_are_fine():
     mask = result_of("loose")[1]
     assert mask.dtype == np.uint8
     assert np.array_equal(mask, MASK)
+
+
+def test_options_by_any_name():
+    @musket.augmenter
+    def anything(image, **options):
+        return image + np.uint8(options["step"] * options.get("times", 1))
+
+    (operation,) = build_operations({"anything": {"step": 2, "times": 3}}, AUGMENTERS)
+    assert np.array_equal(run(operation, IMAGE)[0], IMAGE + np.uint8(6))
 
 
 def test_options_are_held_to_the_signature():
