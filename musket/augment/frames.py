@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,18 +62,20 @@ def _check_sides(part: str, px: WholeSides | None, percent: Sides | None, low: f
 def _draw_sides(
     random: np.random.Generator, frame: Frame, px: WholeSides | None, percent: Sides | None, independently: bool
 ) -> list[int]:
-    """Pixels at top, right, bottom, left."""
-    value = px if percent is None else percent
-    assert value is not None
-    sides = value if isinstance(value, tuple) and len(value) == 4 else (value,) * 4
-    if not independently and not (isinstance(value, tuple) and len(value) == 4):
-        # One draw for all sides; a single number stays the same anyway.
-        drawn = draw_number(random, value) if percent is not None else draw_whole(random, value)  # pyrefly: ignore
-        sides = (drawn,) * 4
+    """Pixels at top, right, bottom, left; percent counts where both are given."""
     if percent is None:
-        return [draw_whole(random, side) for side in sides]  # pyrefly: ignore
+        return _each_side(random, px, draw_whole, independently)
+    shares = _each_side(random, percent, draw_number, independently)
     lengths = (frame.height, frame.width, frame.height, frame.width)
-    return [round(draw_number(random, side) * length) for side, length in zip(sides, lengths, strict=True)]
+    return [round(share * length) for share, length in zip(shares, lengths, strict=True)]
+
+
+def _each_side(random: np.random.Generator, value: Any, draw: Callable[..., Any], independently: bool) -> list[Any]:
+    if isinstance(value, tuple) and len(value) == 4:
+        return [draw(random, side) for side in value]
+    if independently:
+        return [draw(random, value) for _ in range(4)]
+    return [draw(random, value)] * 4
 
 
 def _leave_one(near: int, far: int, length: int) -> tuple[int, int]:

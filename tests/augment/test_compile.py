@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from musket.augment import tables
 from musket.augment.colour import Add, GammaContrast, Invert, LinearContrast, LogContrast, Multiply, SigmoidContrast
 from musket.augment.compile import Chain
 from musket.augment.frames import Crop, CropAndPad, CropToFixedSize, Pad, PadToFixedSize
@@ -264,6 +265,17 @@ def test_tables_of_every_channel_by_itself(kind: type) -> None:
         for step in each.draw(generator(1), Frame.of(image))
     ]
     assert np.array_equal(recolour(image, steps), settle(image, steps))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_tables_without_the_help_of_opencv(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV before 5 has no tables of 16-bit values."""
+    monkeypatch.setattr(tables, "_wide_tables", lambda: False)
+    random = np.random.default_rng(0)
+    image = random.integers(0, 65536, (7, 9, 3)).astype(np.uint16)
+    table = random.integers(0, 65536, (65536, columns)).astype(np.uint16)
+    wanted = np.stack([table[image[..., c], c % columns] for c in range(3)], axis=-1)
+    assert np.array_equal(tables.look_up(image, table), wanted)
 
 
 def test_colour_before_a_border_leaves_it_and_colour_after_it_does_not() -> None:

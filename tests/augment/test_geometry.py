@@ -206,6 +206,7 @@ def test_fixed_sizes() -> None:
         (lambda: Affine(cval=300), "cval"),
         (lambda: Crop(px=-3), "Crop: px must lie from 0"),
         (lambda: Crop(px=(1, 2, 3)), "found 3 values"),
+        (lambda: Crop(px=((0, 2), (1, 3))), "needs all 4 sides"),
         (lambda: Pad(px=1, percent=0.1), "exclude each other"),
         (lambda: CropToFixedSize(0, 5), "width must lie from 1"),
         (lambda: PadToFixedSize(5, 5, position=(0.5, 2.0)), "position"),
