@@ -45,7 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"musket: no such command {chosen!r}{hint}\n\n{parser.format_help()}", file=sys.stderr)
         return USAGE
     try:
-        parsed = parser.parse_args(arguments)
+        parsed, more = parser.parse_known_args(arguments)
+        if more:  # argparse does not look for positional arguments behind options twice
+            if not hasattr(parsed, "overrides") or any(argument.startswith("-") for argument in more):
+                parser.error(f"unrecognized arguments: {' '.join(more)}")
+            parsed.overrides += more
     except SystemExit as exit_:
         return int(exit_.code or DONE)
     if chosen is None:

@@ -89,7 +89,7 @@ def draw_grid(
 def draw_table(
     rows: Sequence[Sequence[tuple[Any, Any]]], heads: Sequence[str], captions: Sequence[str] = ()
 ) -> np.ndarray:
-    """Draw images with their masks on them, as a table.
+    """Draw images with their masks on them, as a table. Cells of a row have the size and levels of its first one.
 
     Args:
         rows: cells (image H x W x C, mask H x W x classes 0/1); as many in every row as there are heads.
@@ -104,7 +104,7 @@ def draw_table(
     """
     if not len(rows):
         raise DataError("there is no sample to draw")
-    drawn = [[_tile(image, mask) for image, mask in row] for row in rows]
+    drawn = [[_tile(image, mask, row[0][0]) for image, mask in row] for row in rows]
     width = max(tile.shape[1] for tiles in drawn for tile in tiles)
     lines = [_beside([_text_strip([head], width) for head in heads])]
     for tiles, text in zip(drawn, captions if len(captions) else [""] * len(drawn), strict=True):
@@ -114,12 +114,14 @@ def draw_table(
     return cv2.copyMakeBorder(_below(lines), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
 
 
-def _tile(image: Any, mask: Any) -> np.ndarray:
-    picture = as_picture(image)
-    return _overlay(_resize(picture, *_scaled(picture.shape)), np.asarray(mask) > 0.5)
+def _tile(image: Any, mask: Any, like: Any) -> np.ndarray:
+    picture = as_picture(image, like)
+    factor = max(_scaled(np.shape(like))) / max(picture.shape[:2])
+    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
+    return _overlay(_resize(picture, height, width), np.asarray(mask) > 0.5)
 
 
-def as_picture(image: Any) -> np.ndarray:
+def as_picture(image: Any, like: Any = None) -> np.ndarray:
     """What of an image the eye can see, as uint8 RGB of the same size.
 
     One channel becomes grey, two red and green, of more than three the first three are shown. Images of 8 bits keep
@@ -128,6 +130,7 @@ def as_picture(image: Any) -> np.ndarray:
 
     Args:
         image: H x W or H x W x C of numbers or bools.
+        like: an image of the same type whose brightness decides instead, so that the two can be compared.
 
     Raises:
         DataError: the array is no image.
@@ -141,8 +144,9 @@ def as_picture(image: Any) -> np.ndarray:
         )
     channels = image.shape[2]
     image = image[..., :3]
-    if image.dtype != np.uint8 or _brightest(image) < _DARK:
-        image = _stretch(image)
+    reference = image if like is None else np.atleast_3d(like)[..., :3]
+    if image.dtype != np.uint8 or _brightest(reference) < _DARK:
+        image = _stretch(image, reference)
     if channels == 1:
         return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
     if channels == 2:
@@ -192,8 +196,8 @@ def _brightest(image: np.ndarray) -> float:
     return float(np.percentile(_sample(image), 99))
 
 
-def _stretch(image: np.ndarray) -> np.ndarray:
-    values = _sample(image)
+def _stretch(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    values = _sample(reference)
     if not values.size:
         return np.zeros(image.shape, np.uint8)
     low, high = np.percentile(values, (1, 99))

@@ -117,5 +117,11 @@ def test_no_dataset_says_that_only_the_config_was_checked(check: Run, tmp_path: 
     assert out.splitlines()[-1].startswith("only the config was checked: it names no dataset")
 
 
+def test_values_may_stand_behind_options(check: Run, project: Path) -> None:
+    assert "one batch of 50" in " ".join(check(config_of(project), "--quick", "batch=50")[1].split())
+    assert check(config_of(project), "--quick", "--quik", "batch=50")[0] == 2
+    assert main(["ls", "--json", "losses", "metrics"]) == 2
+
+
 def test_the_two_ways_to_look_less_exclude_each_other(check: Run, project: Path) -> None:
     assert check(config_of(project), "--quick", "--config-only")[0] == 2
