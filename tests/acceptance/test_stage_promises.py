@@ -318,3 +318,29 @@ def test_s59_callbacks_of_a_stage_silence_the_global_ones(tmp_path: Path) -> Non
     )
     cfg.fit(toy.Drawn())
     assert trace.called == {("Global", 0): 1, ("Own", 1): 1, ("Global", 2): 1}
+
+
+# ------------------------------------------------------------------------------------------------- custom models
+
+
+@pytest.mark.parametrize("spelling", ["custom_models", "custom.models"])
+def test_s51_a_custom_model_gets_its_parameters_from_the_config_and_is_trained(spelling: str, tmp_path: Path) -> None:
+    from segmentation_pipeline import segmentation
+
+    got: list[tuple[Any, ...]] = []
+
+    def my_unet(classes: int, shape: tuple[int, int, int], width: int = 8) -> torch.nn.Module:
+        got.append((classes, tuple(shape), width))
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(shape[2], width, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(width, classes, 1)
+        )
+
+    models = segmentation.custom_models if spelling == "custom_models" else segmentation.custom.models
+    models["MyUnet"] = my_unet
+    cfg = toy.experiment(tmp_path, architecture="MyUnet", width=6, folds_count=1, stages=[{"epochs": 4}])
+    cfg.fit(toy.Drawn())
+    assert set(got) == {(1, (32, 32, 3), 6)}
+    losses = [row["loss"] for row in rows(cfg)]
+    assert losses[-1] < losses[0]
+    with pytest.raises(ConfigError, match="wdth"):
+        toy.experiment(tmp_path, architecture="MyUnet", wdth=6)
