@@ -252,12 +252,12 @@ def test_s6_five_line_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_s20_scalar_is_the_first_argument(tmp_path: Path) -> None:
     """Fliplr: 0.5 flips about half of the samples (400 draws; the bound is five deviations)."""
-    from musket.experiment.build import SampleMaker, TargetShape, chain_for
+    from musket.experiment.build import evaluation_maker, training_maker
 
     spec = toy.experiment(tmp_path, augmentation={"Fliplr": 0.5}).spec
     dataset = toy.Drawn()
-    make = SampleMaker(dataset, dataset.sample_ids(), chain_for(spec, spec.augmentation), TargetShape.of(spec), 0, True)
-    plain = make(3, None)
+    make = training_maker(spec, dataset, dataset.sample_ids(), 0, [tmp_path])
+    plain = evaluation_maker(spec, dataset, dataset.sample_ids())(3, None)
     flipped = 0
     for epoch in range(400):
         sample = make(3, epoch)
