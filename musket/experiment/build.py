@@ -71,6 +71,8 @@ def checked_arrays(
     Raises:
         DataError: another number of channels or classes, image and mask of different size, no mask where one is needed.
     """
+    if not (hasattr(item, "x") and hasattr(item, "y")):
+        raise DataError(f"the dataset gave {type(item).__name__} in place of a PredictionItem", sample=sample_id)
     image = with_channels(np.asarray(item.x))
     if image.ndim != 3:
         raise DataError(f"the image has shape {image.shape}; expected height x width x channels", sample=sample_id)

@@ -19,7 +19,8 @@ Run = Callable[..., tuple[int, str, str]]
 def check(capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         code = main(["check", *map(str, arguments)])
-        return (code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return code, out, err
 
     return run
 

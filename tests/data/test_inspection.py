@@ -22,7 +22,9 @@ def inspected(samples: list[Sample | DataError], classes: int = 1, **options: ob
     return inspect(read, [f"s{position}" for position in range(len(samples))], classes, **options)  # type: ignore[arg-type]
 
 
-def drawn(seed: int, height: int = 20, width: int = 30, channels: int = 3, dtype: type = np.uint8) -> Sample:
+def drawn(
+    seed: int, height: int = 20, width: int = 30, channels: int = 3, dtype: type = np.uint8
+) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     top = 1 if dtype is np.float32 else np.iinfo(dtype).max
     image = (random.random((height, width, channels)) * top).astype(dtype)

@@ -22,7 +22,7 @@ class Changed(toy.Drawn):
         self.changes = changes
 
     def __getitem__(self, index: int) -> musket.PredictionItem:
-        change = self.changes.get(index)
+        change: Any = self.changes.get(index)
         if isinstance(change, Exception):
             raise change
         if index in self.changes and not isinstance(change, tuple):
@@ -162,7 +162,7 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
         (lambda image: image.astype(np.uint16) * 4, "uint16 images are taken as 0 to 65535, these end at"),
         (lambda image: image.astype(np.float32), "float images are taken as 0 to 1, these go from 0 to"),
         (lambda image: image // 8, "uint8 images are taken as 0 to 255, these end at"),
-        (lambda image: image * np.uint8([1, 0, 1]), "channel green: one value everywhere"),
+        (lambda image: image * np.array([1, 0, 1], np.uint8), "channel green: one value everywhere"),
     ],
 )
 def test_values_a_network_hardly_sees(change: Any, said: str, tmp_path: Path) -> None:
