@@ -90,6 +90,9 @@ class Motion:
             # The fill would be blended into the edges of the smaller image, in a rim as wide as the factor.
             return False
         if step.whole:
+            if self.border == "reflect" and self.shrink < _shrink(step.matrix @ self.matrix):
+                # Averaging areas first would move the axis of the reflection.
+                return False
             if self._cuts:
                 self._cuts = [lines @ invert(step.matrix) for lines in self._cuts]
             self._append(step, order)
@@ -141,8 +144,7 @@ class Motion:
     def shrink(self) -> int:
         """How many times smaller the content becomes, as a whole number, 1 when it does not."""
         if affine(self.matrix):
-            (a, b, _), (c, d, _), _ = self.matrix.tolist()
-            return max(1, int(1 / max(math.hypot(a, c), math.hypot(b, d)) + 1e-6))
+            return _shrink(self.matrix)
         sides = np.diff(self._corners[:2], append=self._corners[:2, :1])
         across, down = np.hypot(*sides).reshape(2, 2).max(axis=0)
         return max(1, int(min(self.columns / max(across, 1), self.rows / max(down, 1)) + 1e-6))
@@ -351,6 +353,11 @@ def _behind(lines: np.ndarray, height: int, width: int) -> np.ndarray:
 def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     points = matrix @ points
     return points if affine(matrix) else points / points[2]
+
+
+def _shrink(matrix: np.ndarray) -> int:
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return max(1, int(1 / max(math.hypot(a, c), math.hypot(b, d)) + 1e-6))
 
 
 def _enlarges(matrix: np.ndarray) -> bool:
