@@ -132,8 +132,8 @@ def test_the_compiled_chain_shows_what_its_steps_would(
     """Four values in five lie within 3 % of the depth of the steps' own, the rest in the range of three pixels around.
 
     The range is widened by 4 % of the depth and a tenth of itself, and a quarter of the rim may lie beyond:
-    pixels there are blended once, not twice. A class of the mask differs where the steps' mask has an edge within three pixels;
-    elsewhere in 0.5 % at most (small things enlarged).
+    pixels there are blended once, not twice. A class of the mask differs only within three pixels of an edge,
+    but for 0.5 % (small things enlarged).
     """
     image, mask = picture(60, 66, channels, depth), regions(60, 66)
     compiled = Chain(chain, *(size or (None, None)))
