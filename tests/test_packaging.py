@@ -44,8 +44,9 @@ def test_every_dependency_says_why() -> None:
     groups += tomllib.loads(PYPROJECT)["dependency-groups"].values()
     names = [entry for group in groups for entry in group if isinstance(entry, str)]
     for name in names:
-        [line] = [line for line in PYPROJECT.splitlines() if f'"{name}"' in line]
-        assert re.search(r",\s+# \w.+", line), f"no reason beside {name}"
+        lines = [line for line in PYPROJECT.splitlines() if f'"{name}"' in line]
+        assert lines
+        assert all(re.search(r",\s+# \w.+", line) for line in lines), f"no reason beside {name}"
 
 
 def test_fabric_releases_known_to_be_unsafe_are_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from musket.core.registry import Entry, Registry, RegistryError
+import difflib
+
+from musket.core.registry import Entry, Registry, RegistryError, nearest
 
 
 class Augmenters(Registry):
@@ -23,8 +25,11 @@ class Augmenters(Registry):
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or _foreign(name) is not None
 
-    def advice(self) -> str:
-        """Why a transform of albumentations would not have been found."""
+    def advice(self, name: str) -> str:
+        """Why a transform of albumentations was not found; nothing where the name looks like a slip of the pen."""
+        near = nearest(name, list(self.spellings()), count=1)
+        if near and difflib.SequenceMatcher(None, near[0].lower(), name.lower()).ratio() > 0.8:
+            return ""
         from musket.augment.albumentations_adapter import unavailable
 
         reason = unavailable()

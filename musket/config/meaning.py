@@ -463,7 +463,7 @@ def _made(entry: Entry, options: dict[str, Any], vocabulary: Vocabulary) -> dict
 def _missing_part(registry: Registry, name: str) -> str:
     near = closest(name, list(registry.spellings()))
     hint = f"nearest: {', '.join(near)} " if near else ""
-    return f"no such {registry.kind}; {hint}(all: musket ls {registry.plural})"
+    return f"no such {registry.kind}; {hint}(all: musket ls {registry.plural}){registry.advice(name)}"
 
 
 def _monitored(

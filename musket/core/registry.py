@@ -113,9 +113,9 @@ class Registry:
         """The sentence for an unknown name."""
         near = nearest(str(name), list(self.spellings()))
         hint = f"nearest: {', '.join(near)} " if near else ""
-        return f"no such {self.kind} {name!r}; {hint}(all: musket ls {self.plural}){self.advice()}"
+        return f"no such {self.kind} {name!r}; {hint}(all: musket ls {self.plural}){self.advice(str(name))}"
 
-    def advice(self) -> str:
+    def advice(self, name: str) -> str:
         """What else to say about an unknown name, beginning with "; "; as a rule nothing."""
         return ""
 
