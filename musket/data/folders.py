@@ -90,7 +90,7 @@ class DirectoryDataSet(FileDataSet):
         return None
 
     def _read(self, index: int) -> PredictionItem:
-        return PredictionItem(self.ids[index], self.decode(read_image, Path(self.path, self.ids[index])), None)
+        return PredictionItem(self.ids[index], self.decode(read_image, f"{self.path}/{self.ids[index]}"), None)
 
 
 class SimplePNGMaskDataSet(FileDataSet):
@@ -149,10 +149,10 @@ class SimplePNGMaskDataSet(FileDataSet):
 
     def get_target(self, index: int) -> np.ndarray:
         """Mask H x W x 1, bool; the image is not read unless masks are generated."""
-        return self[index].y if self.mask is None else self.decode(read_mask, Path(self.mask, self._masks[index]))
+        return self[index].y if self.mask is None else self.decode(read_mask, f"{self.mask}/{self._masks[index]}")
 
     def _read(self, index: int) -> PredictionItem:
-        image = self.decode(read_image, Path(self.path, self._images[index]))
+        image = self.decode(read_image, f"{self.path}/{self._images[index]}")
         if self.mask is None:
             return PredictionItem(self.ids[index], image, np.zeros((*image.shape[:2], 1), dtype=bool))
         mask = self.get_target(index)

@@ -7,6 +7,7 @@ on counters (seed, epoch, sample) and not on who does the work.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,8 +46,8 @@ class BatchLoader:
             between two epochs.
         workers: reader threads, or processes when the queue settings ask for multiprocessing; 0 reads in the caller.
         read_ahead: most batches being read or ready at a time; default two more than there are workers. 1 where the
-            network computes on the cores that read: all read between two steps, then all compute. A reader beside a
-            step costs more than it saves there, since the step's threads wait for the slowest of them.
+            network computes on the cores that read: they read between two steps, then compute. A reader beside a step
+            costs more than it saves there, since the step's threads wait for the slowest of them.
         pin_memory: put batches into page-locked memory (CUDA).
     """
 
@@ -88,20 +89,64 @@ class BatchLoader:
         """Batches of one epoch, in order."""
         if self.workers and QUEUE.USE_MULTIPROCESSING:
             yield from self._from_processes(epoch)
+        elif self.workers and self.read_ahead > 1:
+            yield from self._from_threads(epoch)
+        else:
+            yield from self._between_steps(epoch)
+
+    def prefetch(self, epoch: int) -> None:
+        """Begin to read an epoch while the caller computes nothing (writes files, draws pictures).
+
+        Only for ``read_ahead=1``: otherwise that has long begun.
+        """
+        if not self.workers or self.read_ahead > 1 or QUEUE.USE_MULTIPROCESSING or epoch >= self.epochs:
             return
+        self._keep_ahead(epoch)
+        for number, chunk in enumerate(self.chunks(epoch)[: QUEUE.AUGMENTER_QUEUE_LIMIT]):
+            if number >= len(self._ahead):
+                self._ahead.append((epoch, number, self._submit(chunk, epoch)))
+
+    def _between_steps(self, epoch: int) -> Iterator[Batch]:
+        """Each batch read when it is asked for: by all readers, or in the caller where they only wait for each other.
+
+        Samples that decode take threads, samples from the decode cache go faster without: both ways are tried twice.
+        """
+        self._keep_ahead(epoch)
+        ready = []
+        while self._ahead and self._ahead[0][2].is_begun:
+            ready.append(self._ahead.popleft()[2])
+        self._forget_ahead()
         draw = epoch if self.augmented else None
-        if not self.workers:
-            for chunk in self.chunks(epoch):
-                yield self._finish([self.read(position, draw) for position in chunk])
-            return
-        yield from self._from_threads(epoch)
+        seconds: dict[bool, list[float]] = {False: [], True: []}
+        for number, chunk in enumerate(self.chunks(epoch)):
+            if number < len(ready):
+                yield ready[number].result(self._finish)
+                continue
+            tried = len(seconds[False]) + len(seconds[True])
+            pooled = self.workers > 0 and (tried % 2 == 1 if tried < 4 else min(seconds[True]) < min(seconds[False]))
+            began = time.perf_counter()
+            if pooled:
+                batch = self._submit(chunk, epoch).result(self._finish)
+            else:
+                batch = self._finish([self.read(position, draw) for position in chunk])
+            if tried < 4:
+                seconds[pooled].append(time.perf_counter() - began)
+            yield batch
+
+    def _keep_ahead(self, epoch: int) -> None:
+        """Drop what was read ahead for another epoch: a resumed or repeated one."""
+        while self._ahead and self._ahead[0][0] != epoch:
+            self._ahead.popleft()[2].cancel()
+
+    def _forget_ahead(self) -> None:
+        while self._ahead:
+            self._ahead.popleft()[2].cancel()
 
     # Threads: decoding and resizing release the interpreter lock, and nothing is copied between processes.
     def _from_threads(self, epoch: int) -> Iterator[Batch]:
         limit = max(1, min(QUEUE.AUGMENTER_QUEUE_LIMIT, self.read_ahead))
         upcoming = self._upcoming(epoch)
-        while self._ahead and self._ahead[0][0] != epoch:  # a resumed or repeated epoch: what was read ahead is stale
-            self._ahead.popleft()[2].cancel()
+        self._keep_ahead(epoch)
         skip = len(self._ahead)
         for _ in range(skip):
             next(upcoming, None)
@@ -152,8 +197,7 @@ class BatchLoader:
 
     def close(self) -> None:
         """Stop the readers; what was read ahead is dropped."""
-        while self._ahead:
-            self._ahead.popleft()[2].cancel()
+        self._forget_ahead()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
@@ -164,6 +208,11 @@ class _Pending:
 
     def __init__(self, futures: list[Future[Sample]]):
         self.futures = futures
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether all its samples are read, or being read."""
+        return all(future.done() or future.running() for future in self.futures)
 
     def result(self, finish: Callable[[list[Sample]], Batch]) -> Batch:
         return finish([future.result() for future in self.futures])

@@ -179,7 +179,7 @@ class _MaskTable(FileDataSet):
         return self.isPositive(index)
 
     def _read(self, index: int) -> PredictionItem:
-        image = self.decode(read_image, Path(self.imagePath[self._folder[index]], self._files[index]))
+        image = self.decode(read_image, f"{self.imagePath[self._folder[index]]}/{self._files[index]}")
         mask = None if self.rleColumn is None else self._mask(index, (image.shape[0], image.shape[1]))
         return PredictionItem(self.ids[index], image, mask)
 

@@ -2,7 +2,7 @@
 
 Facts of an optimizer:
     defaults: options whose default here is not torch's. Old names keep the defaults of Keras 2.
-    fused: torch has a fused form of it for CUDA.
+    fused: torch has a fused form of it, for CUDA and CPUs.
 
 Facts of a schedule, all optional:
     interval: "step" when its natural unit is the batch; an epoch otherwise.

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
         def epoch(self, epoch: int, /) -> Iterable[Batch]: ...
 
+        def prefetch(self, epoch: int, /) -> None:
+            """Begin to read an epoch in the background."""
+            ...
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -148,6 +152,7 @@ def train_stage(
             )
             row["lr"] = run.lr
             row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
+            train.prefetch(epoch + 1)
             hooks.on_epoch_end(run, row)
             row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
             value = plan.monitor.read(row)
