@@ -34,7 +34,7 @@ from musket.training.catalogue import CALLBACKS
 from musket.training.hooks import Hook, Run
 from segmentation_pipeline.impl.datasets import SimplePNGMaskDataSet
 
-ROUNDS = 5
+ROUNDS = 3
 WORKERS = (0, 2)
 SECONDS: dict[str, list[float]] = {}
 
@@ -75,15 +75,18 @@ class PlainDataset(torch.utils.data.Dataset[Any]):
 
 
 class PlainScript:
-    """The loop every tutorial shows, with torch's DataLoader and fused Adam."""
+    """The loop every tutorial shows, with torch's DataLoader and Adam."""
+
+    layout = torch.contiguous_format
+    fused = None
 
     def __init__(self, model: torch.nn.Module, pairs: list[tuple[Path, Path]], workers: int, folder: Path):
         cut = len(pairs) * 4 // 5
         options: dict[str, Any] = {"batch_size": 16, "num_workers": workers, "persistent_workers": workers > 0}
         self.train = torch.utils.data.DataLoader(PlainDataset(pairs[:cut], True), shuffle=True, **options)
         self.validation = torch.utils.data.DataLoader(PlainDataset(pairs[cut:], False), **options)
-        self.model = model
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)
+        self.model = model.to(memory_format=self.layout)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=self.fused)
         self.loss = torch.nn.BCEWithLogitsLoss()
         self.folder = folder
 
@@ -91,7 +94,7 @@ class PlainScript:
         self.model.train()
         for images, truth in self.train:
             self.optimizer.zero_grad()
-            loss = self.loss(self.model(images), truth)
+            loss = self.loss(self.model(images.contiguous(memory_format=self.layout)), truth)
             loss.backward()
             self.optimizer.step()
         self.model.eval()
@@ -102,6 +105,13 @@ class PlainScript:
                 both += float((found & (truth > 0)).sum())
                 total += float(found.sum() + truth.sum())
         torch.save(self.model.state_dict(), self.folder / "plain.pt")
+
+
+class TunedScript(PlainScript):
+    """The same with what an expert would add on this machine."""
+
+    layout = torch.channels_last
+    fused = True
 
 
 class Fastai:
@@ -143,6 +153,13 @@ class Fastai:
             self.learner.fit(1, 0.001)
 
 
+PEERS: dict[str, Any] = {
+    "torch + albumentations": PlainScript,
+    "the same, tuned": TunedScript,
+    "fastai": Fastai,
+}
+
+
 class Alternate(Hook):
     """Between two epochs of ``fit`` one epoch of everything else."""
 
@@ -159,8 +176,9 @@ class Alternate(Hook):
             pairs = files(fit_floor.REGIMES["light"].images)
             self.peers = {"bare loop": BareLoop(run)}
             for count in WORKERS:
-                for name, kind in (("torch + albumentations", PlainScript), ("fastai", Fastai)):
-                    self.peers[f"{name}, {count} workers"] = kind(copy.deepcopy(run.model), pairs, count, folder)
+                for name, kind in PEERS.items():
+                    model = copy.deepcopy(run.model).to(memory_format=torch.contiguous_format)
+                    self.peers[f"{name}, {count} workers"] = kind(model, pairs, count, folder)
         for name, peer in self.peers.items():
             began = time.perf_counter()
             peer.epoch()

@@ -14,7 +14,7 @@ import numpy as np
 
 from musket.augment.single import both, image_alone, run_each
 from musket.augment.steps import Children, Colour, Frame, Geometry, ImagePass, Operation, Pass, Step
-from musket.augment.tables import look_up, make_table, recolour, unpainted
+from musket.augment.tables import check_floats, look_up, make_table, recolour, unpainted
 from musket.augment.warp import Motion, fill_of, move_image, move_mask, resizing
 from musket.core.geometry import resize_scores
 
@@ -85,6 +85,7 @@ class Chain:
     ) -> Arrays:
         frame = Frame.of(image)
         waiting: list[Step] = []
+        coloured = False
         queue: list[Operation | Step] = [] if random is None else list(reversed(self.operations))
         while queue:
             item = queue.pop()
@@ -94,6 +95,9 @@ class Chain:
                 waiting.append(item)
                 frame = Frame(item.height, item.width, frame.channels, frame.dtype)
             elif isinstance(item, Colour | ImagePass):
+                if not coloured:
+                    check_floats(image)
+                    coloured = True
                 waiting.append(item)
             elif isinstance(item, Pass):
                 image, mask = run(image, mask, [*waiting, item])

@@ -73,7 +73,7 @@ def run_each(image: np.ndarray, mask: np.ndarray | None, steps: Sequence[Step]) 
                 if mask is not None:
                     mask = _sample(mask.astype(np.uint8), step.matrix, step, 0, np.zeros(mask.shape[2], np.uint8))
             case Colour() if image.dtype.kind == "f":
-                image = (step.curve(image * np.float32(255)) / np.float32(255)).astype(image.dtype)
+                image = (np.clip(step.curve(image * np.float32(255)), 0, 255) / np.float32(255)).astype(image.dtype)
             case Colour():
                 image = settle(image, [step])
             case ImagePass():

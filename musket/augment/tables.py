@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 
 from musket.augment.steps import Colour, top_of
+from musket.core.errors import MusketError
 
 
 def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Apply colour steps one after another.
 
     Args:
-        image: H x W x C; unsigned integers, rounded and clipped after every step, or floats (0..1), which are neither.
+        image: H x W x C; unsigned integers, rounded after every step, or floats 0..1. Both are clipped after every step.
         colours: the steps.
 
     Returns:
@@ -26,7 +27,7 @@ def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     if image.dtype.kind == "f":
         values = image.astype(np.float32, copy=False) * np.float32(255)
         for colour in colours:
-            values = colour.curve(values)
+            values = np.clip(colour.curve(values), 0, 255)
         return (values * np.float32(1 / 255)).astype(image.dtype, copy=False)
     # A table of 65,536 entries is not worth its making for a small image.
     if image.shape[0] * image.shape[1] <= top_of(image.dtype):
@@ -83,6 +84,15 @@ def unpainted(values: np.ndarray, table: np.ndarray) -> np.ndarray | None:
     columns = np.broadcast_to(table, (len(table), len(values)))
     hits = columns == values
     return hits.argmax(axis=0).astype(values.dtype) if hits.any(axis=0).all() else None
+
+
+def check_floats(image: np.ndarray) -> None:
+    """Raises MusketError for a float image that is not within 0..1: steps on values would cut it off."""
+    if image.dtype.kind == "f" and image.size and (image.min() < -0.01 or image.max() > 1.01):
+        raise MusketError(
+            f"augmenters of colours, noise and filters take float images as 0 to 1; this one goes from {image.min():g} "
+            f"to {image.max():g}. Scale it in the dataset (normalize: can standardise it later), or leave them out"
+        )
 
 
 @functools.cache

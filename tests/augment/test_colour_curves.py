@@ -11,6 +11,7 @@ import pytest
 
 from musket.augment.colour import Add, GammaContrast, Invert, LinearContrast, LogContrast, Multiply, SigmoidContrast
 from musket.augment.compile import Chain
+from musket.augment.geometry import Fliplr
 from musket.augment.steps import Operation
 from musket.core.errors import MusketError
 from musket.core.runtime import generator
@@ -42,8 +43,7 @@ def test_formulas_at_every_depth(operation: Operation, formula: Callable[[float]
     deep = RAMP.astype(np.uint16) * 257
     assert np.abs(run(operation, deep) / 257 - wanted).max() <= 0.003
     floats = RAMP.astype(np.float32) / 255
-    unclipped = np.array([formula(v) for v in range(256)]).reshape(RAMP.shape)
-    assert np.abs(run(operation, floats) * 255 - unclipped).max() <= 0.001
+    assert np.abs(run(operation, floats) * 255 - wanted).max() <= 0.001
 
 
 @pytest.mark.parametrize("make", [Add, Multiply, LinearContrast, GammaContrast, LogContrast, SigmoidContrast])
@@ -81,3 +81,12 @@ def test_ranges_are_filled() -> None:
 def test_options_out_of_range_are_told(make: Any) -> None:
     with pytest.raises(MusketError, match="must lie from"):
         make()
+
+
+def test_floats_beyond_their_range_are_refused_rather_than_cut_off() -> None:
+    image = np.linspace(-2, 3, 48, dtype=np.float32).reshape(4, 4, 3)
+    random = np.random.default_rng(0)
+    with pytest.raises(MusketError, match="float images as 0 to 1; this one goes from -2 to 3"):
+        Chain((Add(10.0),), None, None)(image, None, random)
+    moved, _ = Chain((Fliplr(1.0),), None, None)(image, None, random)
+    assert np.array_equal(moved, image[:, ::-1])
