@@ -291,11 +291,11 @@ def test_colour_before_a_border_leaves_it_and_colour_after_it_does_not() -> None
         assert after[-1, -1].tolist() == before[-1, -1].tolist() == [150, 150, 150]
 
 
-def test_floats_are_neither_rounded_nor_clipped() -> None:
-    image = np.array([[[0.9], [0.1]]], np.float32)
+def test_floats_are_clipped_after_every_step_and_never_rounded() -> None:
+    image = np.array([[[0.9], [0.101], [0.5]]], np.float32)
     done, _ = Chain((Multiply(1.5), Add(-51.0)), None, None)(image, None, generator(1))
     assert done.dtype == np.float32
-    assert np.allclose(done[..., 0], [[1.15, -0.05]], atol=1e-6)
+    assert np.allclose(done[..., 0], [[0.8, 0.0, 0.55]], atol=1e-6)
 
 
 def test_a_fill_means_the_same_grey_at_every_depth() -> None:
