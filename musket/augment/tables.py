@@ -16,7 +16,7 @@ def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Apply colour steps one after another.
 
     Args:
-        image: H x W x C; unsigned integers, rounded after every step, or floats 0..1. Both are clipped after every step.
+        image: H x W x C; unsigned integers, rounded after every step, or floats 0..1; clipped after every step.
         colours: the steps.
 
     Returns:
