@@ -574,7 +574,8 @@ def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
         if spec.crops is not None and any(side % spec.crops.cells for side in shape[:2]):
             n = spec.crops.cells
             near = [max(1, round(side / n)) * n for side in shape[:2]]
-            yield Finding(("shape",), f"{shape[0]} x {shape[1]} cannot be cut into {n} x {n} cells; use {near}")
+            advice = f"use {near}" if min(near) >= 16 * n else "lower crops, or enlarge shape"
+            yield Finding(("shape",), f"{shape[0]} x {shape[1]} cannot be cut into {n} x {n} cells; {advice}")
         if spec.normalize is not None and len(spec.normalize.mean) not in (1, shape[2]):
             found = f"{len(spec.normalize.mean)} numbers for {shape[2]} channels"
             yield Finding(("normalize", "mean"), f"found {found}; give one, or one per channel of shape")
@@ -596,9 +597,11 @@ def without_effect(spec: ExperimentSpec) -> Findings:
 def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> SegmentationSpec:
     """The spec with canonical names, and with what follows from other keys filled in. For a spec without problems."""
     views = spec.testTimeAugmentation
+    own_validation = isinstance(spec.dataset, Portions) and bool(spec.dataset.validation)
     return spec.model_copy(
         update={
-            "testTimeAugmentation": VIEWS[views.lower()] if isinstance(views, str) else views,
+            "folds_count": 1 if own_validation else spec.folds_count,
+            "testTimeAugmentation": VIEWS[views.lower()] if isinstance(views, str) else views or None,
             "architecture": vocabulary.architectures.get(spec.architecture).name,
             "optimizer": vocabulary.optimizers.get(spec.optimizer).name,
             "metrics": plain_metrics(spec.metrics),

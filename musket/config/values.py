@@ -257,6 +257,9 @@ def read_dataset(value: Any) -> DatasetForm | str:
         return Portions(**{name: _inside(_calls, calls, name) for name, calls in value.items()})
     if DECLARED_KEYS & set(value):
         return Declared(dict(value))
+    if len(value) > 1 and set(value) & set(PORTIONS):
+        wrong = ", ".join(str(name) for name in value if name not in PORTIONS)
+        raise fault(f"has parts of the data ({', '.join(PORTIONS)}) beside {wrong}; parts can be these three only")
     if len(value) > 1:
         raise fault(f"names {len(value)} functions ({', '.join(map(str, value))}); exactly one makes a dataset")
     return next(read_call(name, arguments) for name, arguments in value.items())

@@ -79,8 +79,13 @@ class CropAndSplit(DerivedDataSet):
 
     def get_target(self, index: int) -> Any:
         image, row, column = self.place(index)
-        target = self._last.get((image, "target"), lambda: target_of(self.child, image))
+        target = self._last.get((image, "target"), lambda: self._mask(image))
         return None if target is None else target[self._window(target, row, column, f"item {image}").slices]
+
+    def _mask(self, image: int) -> Any:
+        """Mask of an image; datasets whose targets tell only whether there is an object have to read it."""
+        target = target_of(self.child, image)
+        return target if target is None or np.ndim(target) > 1 else read_item(self.child, image, False).y
 
     def get_group(self, index: int) -> Any:
         """Group of the image where the dataset has groups, else the image itself."""

@@ -19,7 +19,7 @@ from musket.core.errors import DataError
 from musket.core.geometry import with_channels
 from musket.core.identity import examples
 from musket.core.types import PredictionItem
-from musket.data.folders import list_files
+from musket.data.folders import list_files, mask_rows
 from musket.data.images import IMAGE_EXTENSIONS, read_image, read_rgba, read_stored
 from musket.data.names import Names
 from musket.data.tables import read_table
@@ -64,6 +64,9 @@ class FilesDataSet(FileDataSet):
 
     def isPositive(self, index: int) -> bool:
         return not self._outputs or bool(self._outputs[0].readers)
+
+    def _encode_item(self, item: PredictionItem, encode_y: bool = False, treshold: float = 0.5) -> Any:
+        return mask_rows(item, encode_y, treshold)
 
     def get_target(self, index: int) -> np.ndarray | None:
         """The first output; the image is read only where an empty one needs its size."""

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from musket.core.errors import DataError
+from musket.core.geometry import with_channels
 from musket.core.identity import examples
 from musket.core.rle import rle_encode
 from musket.core.types import PredictionItem
@@ -168,10 +170,22 @@ class SimplePNGMaskDataSet(FileDataSet):
 
     def _encode_item(self, item: PredictionItem, encode_y: bool = False, treshold: float = 0.5) -> dict[str, str]:
         """Row of a submission: ``image``, ``rle_mask``."""
-        mask = item.y if encode_y else item.prediction
-        if mask is None:
-            raise DataError(f"there is no {'truth' if encode_y else 'prediction'} to encode", sample=str(item.id))
-        return {"image": item.id, "rle_mask": rle_encode(np.asarray(mask) > treshold)}
+        return mask_rows(item, encode_y, treshold)[0]
+
+
+def mask_rows(item: PredictionItem, encode_y: bool, treshold: float) -> list[dict[str, Any]]:
+    """Rows of a submission: ``image``, ``rle_mask``; with several classes one row for each, told by ``class``.
+
+    Raises:
+        DataError: the item has no truth, or no prediction.
+    """
+    mask = item.y if encode_y else item.prediction
+    if mask is None:
+        raise DataError(f"there is no {'truth' if encode_y else 'prediction'} to encode", sample=str(item.id))
+    found = with_channels(np.asarray(mask)) > treshold
+    if found.shape[2] == 1:
+        return [{"image": item.id, "rle_mask": rle_encode(found)}]
+    return [{"image": item.id, "class": i, "rle_mask": rle_encode(found[..., i])} for i in range(found.shape[2])]
 
 
 class NotzeroSimplePNGMaskDataSet(SimplePNGMaskDataSet):

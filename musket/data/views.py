@@ -290,6 +290,16 @@ def target_of(dataset: Any, index: int) -> Any:
     return dataset.get_target(index) if hasattr(dataset, "get_target") else dataset[index].y
 
 
+def check_rows(dataset: Any) -> None:
+    """Raises DataError for a dataset that cannot write its items as table rows, which dumpPredictionsToCSV asks for."""
+    own = getattr(type(dataset), "_encode_item", None)
+    if not hasattr(dataset, "encode") or own is DataSet._encode_item:
+        raise DataError(
+            f"dumpPredictionsToCSV: {type(dataset).__name__} cannot write its items as table rows; give it a method "
+            "_encode_item(self, item, encode_y, treshold) that returns a dict, or leave the key out"
+        )
+
+
 def teller(dataset: Any, member: str) -> Callable[[int], Any] | None:
     """The method ``member`` (position -> value) of a dataset, or of what it is a view of; None when there is none."""
     if hasattr(dataset, member):

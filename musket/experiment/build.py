@@ -58,9 +58,18 @@ def fetch(dataset: Any, position: int, is_train: bool) -> Any:
     except MusketError:
         raise
     except Exception as error:
+        relative = "; relative paths must be made absolute when the dataset is made" if _of_a_file(error) else ""
         raise DataError(
-            f"item {position} of {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}"
+            f"item {position} of {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}{relative}"
         ) from error
+
+
+def _of_a_file(error: Exception) -> bool:
+    """Whether an error looks like that of a file not found; OpenCV gives None for one."""
+    return isinstance(error, FileNotFoundError) or "NoneType" in str(error)
+
+
+_OF_LABELS = "; of class numbers make one channel per class: labels[..., None] == np.arange(classes)"
 
 
 def checked_arrays(
@@ -99,11 +108,14 @@ def checked_arrays(
         )
     if mask.shape[2] != shape.classes:
         raise DataError(
-            f"the mask has {mask.shape[2]} channels, the config says classes: {shape.classes}", sample=sample_id
+            f"the mask has {mask.shape[2]} channel{'s' if mask.shape[2] != 1 else ''}, the config says classes: "
+            f"{shape.classes}{_OF_LABELS if mask.shape[2] == 1 else ''}",
+            sample=sample_id,
         )
     if mask.dtype != bool and not np.logical_or(mask == 0, mask == 1).all():
         raise DataError(
-            f"the mask holds values other than 0 and 1 (from {mask.min()} to {mask.max()}); give mask > threshold",
+            f"the mask holds values other than 0 and 1 (from {mask.min()} to {mask.max()}); give mask > threshold"
+            f"{_OF_LABELS if mask.max() < 100 else ''}",
             sample=sample_id,
         )
     return image, mask

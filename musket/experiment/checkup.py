@@ -13,7 +13,8 @@ from musket.core.errors import ConfigError, DataError, MusketError, TrainingErro
 from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
-from musket.experiment.build import TargetShape, checked_arrays, fetch
+from musket.data.views import check_rows
+from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
 from musket.experiment.data import PreparedData, keep_decoded, prepare, samples_of
 from musket.experiment.findings import (
     Found,
@@ -95,6 +96,12 @@ def check_data(
     if data is None:
         return _report(spec, found, inspection, like)
     samples = samples_of(spec, data)
+    try:
+        background_for(spec, folders)
+        if spec.dumpPredictionsToCSV:
+            check_rows(data.dataset)
+    except MusketError as error:
+        found.problem(str(error))
     folds = _folds(spec, layout, data, samples, inspection, like, found)
     estimated = None
     if with_estimate and not found.problems:

@@ -147,8 +147,8 @@ def _weights(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
 
 def _times(
     spec: SegmentationSpec, data: PreparedData, step: float, read: float, *, overlapping: bool
-) -> tuple[float, float, float]:
-    """Seconds of the first epoch and of all epochs of all folds, and the share of waiting for samples.
+) -> tuple[tuple[float, float], float, float]:
+    """Seconds of the shortest and the longest epoch, of all epochs of all folds, and the share of waiting for samples.
 
     Args:
         step, read: seconds per sample.
@@ -167,7 +167,8 @@ def _times(
             waiting = max(0.0, reading - computing) if overlapping else reading
             epochs.append((seconds, stage.epochs))
             share = share or waiting / seconds
-    return epochs[0][0], sum(seconds * count for seconds, count in epochs), share
+    each = [seconds for seconds, _ in epochs]
+    return (min(each), max(each)), sum(seconds * count for seconds, count in epochs), share
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:

@@ -14,7 +14,7 @@ from musket.artifacts import records
 from musket.artifacts.predictions import PredictionWriter
 from musket.config.meaning import bare_figure
 from musket.core.errors import ArtifactError, DataError, MusketError
-from musket.data.views import DataSet
+from musket.data.views import check_rows
 from musket.experiment import finals, inference
 from musket.experiment import predictions as stores
 from musket.experiment.build import TargetShape
@@ -76,16 +76,8 @@ def check(experiment: Experiment, data: PreparedData) -> None:
         raise ArtifactError(
             f"experiment_result is {spec.experiment_result}, but there is no holdout; set testSplit", spec.source
         )
-    if spec.dumpPredictionsToCSV and not _writes_rows(data.dataset):
-        raise DataError(
-            f"dumpPredictionsToCSV: {type(data.dataset).__name__} cannot write its items as table rows; give it a "
-            "method _encode_item(self, item, encode_y, treshold) that returns a dict, or leave the key out"
-        )
-
-
-def _writes_rows(dataset: Any) -> bool:
-    own = getattr(type(dataset), "_encode_item", None)
-    return hasattr(dataset, "encode") and own is not DataSet._encode_item
+    if spec.dumpPredictionsToCSV:
+        check_rows(data.dataset)
 
 
 def summarize(experiment: Experiment, data: PreparedData, folds: Sequence[int], subsample: float) -> Evaluation:

@@ -118,6 +118,7 @@ def fit(context: FitContext) -> None:
     record = run_record(context)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     changed = _check_record(record, context, plan)
+    build.background_for(spec, context.folders or (layout.folder,))
     for unit in plan:
         check_unit(context, unit)
     if changed:
@@ -141,7 +142,7 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
     """
     layout, options = context.layout, context.options
     partial = options.folds is not None or options.first_stage > 0
-    stored = _stored_run(layout) if options.resume or partial else None
+    stored = _stored_run(layout) if (options.resume or partial) and _anything_trained(context) else None
     if stored is None:
         return False
     may_grow = options.resume and not partial
@@ -158,6 +159,15 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
                 f"{later[0]} was trained from its result; only the newest stage can grow. Start afresh instead"
             )
     return bool(changes)
+
+
+def _anything_trained(context: FitContext) -> bool:
+    """Whether an earlier run left weights or states; one that failed at its start leaves only its record."""
+    stages = range(len(context.spec.stages))
+    files = (context.layout.state, context.layout.weights)
+    return any(
+        file(fold, stage).exists() for fold in range(len(context.data.folds)) for stage in stages for file in files
+    )
 
 
 def _stored_run(layout: Layout) -> dict[str, Any] | None:
@@ -186,6 +196,10 @@ def _forget(context: FitContext, plan: Sequence[Unit]) -> None:
     )
     for path in left:
         path.unlink()
+    for unit in plan:
+        for stage in unit.stages:
+            for folder in (layout.example(unit.fold, stage, 0, 0).parent, layout.tensorboard(unit.fold, stage)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ class Estimate:
         device: its name.
         batch: samples per step that ``memory`` is for.
         memory: bytes on the device; ``memory_there`` bytes it has.
-        epoch: seconds of one epoch of one fold, of the first stage; ``total`` of all epochs of all folds.
+        epoch: seconds of the shortest and of the longest epoch; ``total`` of all epochs of all folds.
         reading: share of the epoch the network waits for samples, 0..1.
     """
 
@@ -108,7 +108,7 @@ class Estimate:
     batch: int
     memory: int
     memory_there: int
-    epoch: float
+    epoch: tuple[float, float]
     total: float
     reading: float
 
@@ -304,9 +304,11 @@ def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
         f"about {_bytes(estimate.memory)}{there} on this machine ({estimate.device}) at batch {estimate.batch}",
     )
     waiting = f", {_percent(estimate.reading)} of it reading" if estimate.reading >= 0.2 else ""
+    shortest, longest = estimate.epoch
+    each = duration(longest) if longest < 1.5 * shortest else f"{duration(shortest)} to {duration(longest)}"
     yield (
         "time",
-        f"about {duration(estimate.epoch)} an epoch{waiting}; {duration(estimate.total)} in all if nothing stops early",
+        f"about {each} an epoch{waiting}; {duration(estimate.total)} in all if nothing stops early",
     )
 
 
