@@ -237,9 +237,11 @@ def test_an_interrupted_process_ends_at_once(tmp_path: Path) -> None:
     process = start(WRITE_FOREVER, tmp_path, 0)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
-    time.sleep(0.05)
+    deadline = time.monotonic() + 60
+    while ArrayStore(tmp_path).get((0).to_bytes(16, "big")[::-1]) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode != 0
     store = ArrayStore(tmp_path)
     assert sum(store.get(n.to_bytes(16, "big")[::-1]) is not None for n in range(100)) > 0
