@@ -7,6 +7,7 @@ default and are named in ``absent``, so that one mistake is reported once.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -394,7 +395,7 @@ def bind_parts(
         found = [Finding((*at, fault.option) if fault.option else at, fault.message) for fault in faults]
         if not faults:
             options, message = _monitored(entry, options, columns, vocabulary)
-            found = [Finding((*at, "monitor"), message)] if message else []
+            found = [Finding((*at, "monitor"), message)] if message else [*_filled_in(entry, options, at, columns)]
         if not found and not nested and (made := _made(entry, options, vocabulary)) is not None:
             message = refusal(entry, made)
             found = [Finding(at, message)] if message else []
@@ -481,6 +482,23 @@ def _monitored(
     if mode == "auto" and vocabulary.direction(known) is None:
         return options, f"nobody says whether {known} is better high or low; give mode: min or max"
     return ({**options, "monitor": known} if "monitor" in options else options), ""
+
+
+def _filled_in(entry: Entry, options: Mapping[str, Any], at: Loc, columns: Sequence[str]) -> Findings:
+    """A file name that holds figures in braces holds such as are logged. How they are written the part checks."""
+    option, others = entry.facts.get("filled_in", ("", ()))
+    if not columns or not isinstance(options.get(option), str):
+        return
+    try:
+        fields = [re.split(r"[.\[]", name)[0] for _, name, _, _ in string.Formatter().parse(options[option]) if name]
+    except ValueError:
+        return
+    known = [*others, *columns]
+    for name in dict.fromkeys(fields):
+        if not name.isdecimal() and name not in known:
+            near = closest(name, known)
+            hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
+            yield Finding((*at, option), f"{{{name}}} cannot be filled in: it will not be logged; {hint}")
 
 
 def check_data(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import string
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from musket.core.errors import TrainingError
 from musket.training.hooks import Hook, Run
 from musket.training.monitor import AnyMode, Monitor
-from musket.training.schedules import Resumable
+from musket.training.schedules import Resumable, check_range
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class EarlyStopping(Resumable):
             predictions start from the best weights by ``primary_metric`` in any case.
 
     Raises:
-        TrainingError: the direction of ``monitor`` is unknown.
+        TrainingError: ``patience`` is below 0, or the direction of ``monitor`` is unknown.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class EarlyStopping(Resumable):
         baseline: float | None = None,
         restore_best_weights: bool = False,
     ):
+        check_range("EarlyStopping", "patience", patience, least=0)
         self.monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self.patience = patience
         self.baseline = baseline
@@ -101,7 +103,8 @@ class ModelCheckpoint(Resumable):
         period: look every so many epochs, 1 or more.
 
     Raises:
-        TrainingError: ``period`` is out of range; the direction of ``monitor`` is unknown and needed.
+        TrainingError: ``filepath`` cannot be filled in; ``period`` is out of range; the direction of ``monitor`` is
+            unknown and needed.
     """
 
     def __init__(
@@ -114,8 +117,8 @@ class ModelCheckpoint(Resumable):
         mode: AnyMode = "auto",
         period: int = 1,
     ):
-        if period < 1:
-            raise TrainingError(f"ModelCheckpoint: period is {period}; it must be 1 or more")
+        check_range("ModelCheckpoint", "period", period, least=1)
+        _check_template(filepath)
         self.filepath = filepath
         self.monitor = Monitor("ModelCheckpoint", monitor, mode) if save_best_only else None
         self.period = period
@@ -150,6 +153,24 @@ class ModelCheckpoint(Resumable):
         return {"best": self.best}
 
 
+class _Figures(dict[str, float]):
+    """Some number for every column there may be."""
+
+    def __missing__(self, name: str) -> float:
+        return 0.5
+
+
+def _check_template(filepath: str) -> None:
+    """Refuse a ``filepath`` that no row of figures could fill in; which columns there are is known later."""
+    try:
+        string.Formatter().vformat(filepath, (), _Figures(fold=0, stage=0, epoch=1))
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise TrainingError(
+            f"ModelCheckpoint: filepath is {filepath!r}; it cannot be filled in ({error}). Braces hold a name and a "
+            "format: {epoch:02d}, {val_loss:.2f}"
+        ) from error
+
+
 class TensorBoard(Hook):
     """Log to a folder of your own, one sub-folder ``fold.stage`` each, beside the log that is always written.
 
@@ -161,7 +182,7 @@ class TensorBoard(Hook):
             embeddings_metadata, embeddings_data: of Keras; accepted, without effect here.
 
     Raises:
-        TrainingError: ``update_freq`` is none of these.
+        TrainingError: ``update_freq`` is none of these; ``histogram_freq`` is below 0.
     """
 
     def __init__(
@@ -182,6 +203,7 @@ class TensorBoard(Hook):
             raise TrainingError(
                 f"TensorBoard: update_freq is {update_freq!r}; allowed are epoch, batch and a number of samples"
             )
+        check_range("TensorBoard", "histogram_freq", histogram_freq, least=0)
         asked = {"write_grads": write_grads, "write_images": write_images, "embeddings_freq": embeddings_freq}
         idle = [name for name, value in asked.items() if value]
         if idle:

@@ -29,6 +29,16 @@ def set_rate(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+def check_range(owner: str, option: str, value: float, *, least: float) -> None:
+    """Refuse a number below the least one that makes sense, and one that is no number.
+
+    Raises:
+        TrainingError: names the callback, the option, what was found and what is allowed.
+    """
+    if not value >= least:
+        raise TrainingError(f"{owner}: {option} is {value}; it must be {least:g} or more")
+
+
 class Resumable(Hook, ABC):
     """A hook that begins each stage afresh, or where a stored state left it."""
 
@@ -76,6 +86,8 @@ class ReduceLROnPlateau(Resumable):
     ):
         if not 0 < factor < 1:
             raise TrainingError(f"ReduceLROnPlateau: factor is {factor}; it must lie between 0 and 1")
+        for option, value in (("patience", patience), ("cooldown", cooldown), ("min_lr", min_lr)):
+            check_range("ReduceLROnPlateau", option, value, least=0)
         self.monitor = Monitor("ReduceLROnPlateau", monitor, mode, min_delta)
         self.factor = factor
         self.patience = patience
@@ -121,7 +133,7 @@ class CyclicLR(Resumable):
     gamma^i (exp_range).
 
     Args:
-        base_lr, max_lr: the bounds.
+        base_lr, max_lr: the bounds, the lower one first; 0 or more.
         step_size: batches of half a cycle.
         mode: "triangular", "triangular2" or "exp_range".
         gamma: of exp_range.
@@ -144,6 +156,11 @@ class CyclicLR(Resumable):
     ):
         if step_size < 1:
             raise TrainingError(f"CyclicLR: step_size is {step_size}; it must be at least 1 batch")
+        check_range("CyclicLR", "base_lr", base_lr, least=0)
+        if not base_lr <= max_lr:
+            raise TrainingError(f"CyclicLR: base_lr is {base_lr} and max_lr {max_lr}; base_lr is the lower bound")
+        if not gamma > 0:
+            raise TrainingError(f"CyclicLR: gamma is {gamma}; it must be above 0")
         if scale_mode not in ("cycle", "iterations"):
             raise TrainingError(f"CyclicLR: scale_mode is {scale_mode!r}; allowed are cycle and iterations")
         scales: dict[str, tuple[Callable[[float], float], str]] = {

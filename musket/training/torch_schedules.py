@@ -12,7 +12,7 @@ from musket.optim.catalogue import SCHEDULES
 from musket.optim.schedules import build_schedule, check_options, restore_schedule, schedule_state
 from musket.training.hooks import Run
 from musket.training.monitor import Monitor
-from musket.training.schedules import Resumable
+from musket.training.schedules import Resumable, check_range
 
 Interval = Literal["epoch", "step"]
 
@@ -110,6 +110,8 @@ class TorchReduceLROnPlateau(TorchSchedule):
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
+        for option in ("patience", "cooldown"):
+            check_range(type(self).__name__, option, self.options[option], least=0)
         self.monitor = Monitor(type(self).__name__, self.options.pop("monitor"), self.options["mode"])
         self.options["mode"] = self.monitor.mode
 
