@@ -24,6 +24,7 @@ from musket.augment.ranges import (
     draw_seed,
 )
 from musket.augment.steps import Frame, Operation, Pass, Step
+from musket.core.errors import MusketError
 
 Shares = Callable[[np.random.Generator, int, int, int], np.ndarray]
 """(random, height, width, planes) -> float32 height x width x planes, 0 to 1."""
@@ -180,6 +181,11 @@ def _check_maps(part: SimplexNoiseAlpha | FrequencyNoiseAlpha) -> None:
     check_probability(name, "sigmoid", part.sigmoid)
     check_range(name, "size_px_max", part.size_px_max, 1, 10_000)
     check_range(name, "iterations", part.iterations, 1, 1000)
+    if part.sigmoid_thresh is not None:
+        check_range(name, "sigmoid_thresh", part.sigmoid_thresh)
+    for option in ("upscale_method", "aggregation_method"):
+        if getattr(part, option) == ():
+            raise MusketError(f"{name}: {option} is an empty list; name a method at least")
 
 
 def _map_shares(part: SimplexNoiseAlpha | FrequencyNoiseAlpha, small: SmallMap) -> Shares:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from musket.augment.pixels import by_channels, in_depth
+from musket.augment.pixels import in_depth
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_whole
 from musket.augment.steps import Frame, ImagePass, Step, top_of
 from musket.core.errors import MusketError
-from musket.core.geometry import with_channels
+from musket.core.geometry import by_channels, with_channels
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GaussianBlur:
 
 def gaussian_blur(image: np.ndarray, sigma: float, size: int) -> np.ndarray:
     """Blur H x W x C of any depth with a kernel of ``size`` (odd) pixels; mirrored at the border."""
-    return with_channels(cv2.GaussianBlur(image, (size, size), sigma))
+    return by_channels(with_channels(image), lambda part: cv2.GaussianBlur(part, (size, size), sigma))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class AverageBlur:
 
     def draw(self, random: np.random.Generator, frame: Frame) -> Sequence[Step]:
         k = draw_whole(random, self.k)
-        return [ImagePass(lambda image: with_channels(cv2.blur(image, (k, k))))] if k > 1 else []
+        return [ImagePass(lambda image: by_channels(image, lambda part: cv2.blur(part, (k, k))))] if k > 1 else []
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def filtering(matrix: np.ndarray) -> ImagePass:
     kernel = matrix.astype(np.float32)
 
     def run(image: np.ndarray) -> np.ndarray:
-        result = with_channels(cv2.filter2D(image, -1, kernel))
+        result = by_channels(image, lambda part: cv2.filter2D(part, -1, kernel))
         return in_depth(result, image.dtype) if image.dtype.kind == "f" else result
 
     return ImagePass(run)

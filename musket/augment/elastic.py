@@ -13,11 +13,14 @@ import cv2
 import numpy as np
 
 from musket.augment.blur import gaussian_blur
-from musket.augment.pixels import by_channels
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_seed, draw_whole
 from musket.augment.steps import Border, Frame, Pass, Step, top_of
 from musket.augment.warp import BORDERS, ORDERS
 from musket.core.errors import MusketError
+from musket.core.geometry import by_channels
+
+LONGEST = 2**15 - 2
+"""Pixels: the longest side that OpenCV's remap takes."""
 
 
 @dataclass(frozen=True)
@@ -177,14 +180,23 @@ def remap(
         order: interpolation of the image.
         border: what is seen outside.
         fill: value outside for ``constant``, in 0..255 units.
+
+    Raises:
+        MusketError: a side is longer than OpenCV's remap takes.
     """
+    if max(image.shape[:2]) > LONGEST:
+        raise MusketError(
+            f"PiecewiseAffine and ElasticTransformation take images of at most {LONGEST} pixels a side; found "
+            f"{image.shape[1]} x {image.shape[0]}. Cut the images (crops), or write a Resize before them"
+        )
     flag = BORDERS[border]
     value = fill / 255 * top_of(image.dtype)
 
     def take(array: np.ndarray, interpolation: int, outside: float) -> np.ndarray:
-        return by_channels(
-            array, lambda part: cv2.remap(part, x, y, interpolation, borderMode=flag, borderValue=(outside,) * 4)
-        )
+        def move(part: np.ndarray) -> np.ndarray:
+            return cv2.remap(part, x, y, interpolation, borderMode=flag, borderValue=(outside,) * 4)
+
+        return by_channels(array, move, most=4)
 
     moved = take(image, ORDERS[order], value)
     if image.dtype.kind == "f" and order == 3:

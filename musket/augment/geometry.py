@@ -28,7 +28,11 @@ from musket.core.errors import MusketError
 Axes = dict[str, Range]
 """``{x: .., y: ..}``; an axis left out stays as it is."""
 WholeAxes = dict[str, WholeRange]
+Size = int | float | tuple[int | float, ...]
+"""Whole numbers are pixels, others factors."""
 Interpolation = Literal["nearest", "linear", "cubic", "area"]
+
+_LARGEST_FACTOR = 32
 
 
 def _matrix(*rows: float) -> np.ndarray:
@@ -233,12 +237,13 @@ class Resize:
     """Resize to another size; the final resize to ``shape`` follows anyway.
 
     Attributes:
-        size: whole numbers are pixels, others factors; one for both sides, ``[a, b]`` a range, or
+        size: whole numbers are pixels, numbers with a point factors (2.0 doubles), as in imgaug; one for both sides,
+            ``[a, b]`` a range (of factors as soon as one of them is one), a longer list a choice, or
             ``{height: .., width: ..}``, where a side may also be ``keep-aspect-ratio`` or ``keep``.
         interpolation: nearest, linear, cubic or area (averages where it shrinks by 2 or more, as linear does here too).
     """
 
-    size: Range | dict[str, Range | Literal["keep", "keep-aspect-ratio"]]
+    size: Size | dict[str, Size | Literal["keep", "keep-aspect-ratio"]]
     interpolation: Interpolation = "cubic"
 
     def __post_init__(self) -> None:
@@ -249,7 +254,7 @@ class Resize:
             )
         numbers = [side for side in sides.values() if not isinstance(side, str)]
         for side in numbers:
-            check_range("Resize", "size", side, 1e-3, 2**15 - 1)
+            _check_size(side)
         if isinstance(self.size, dict) and list(sides.values()).count("keep-aspect-ratio") > len(numbers):
             raise MusketError("Resize: keep-aspect-ratio needs a size for the other side")
 
@@ -271,15 +276,29 @@ class Resize:
         return (resizing(frame.height, frame.width, height, width, order),)
 
 
-def _length(random: np.random.Generator, value: Range) -> int | float:
-    """Pixels (int) or a factor (float). YAML's bounds arrive as floats, so whole ones above 1 mean pixels."""
-    ends = value if isinstance(value, tuple) else (value,)
-    if all(end == int(end) and end >= 2 for end in ends):
-        return draw_whole(random, tuple(int(end) for end in ends)) if isinstance(value, tuple) else int(value)
+def _check_size(size: Size) -> None:
+    numbers = size if isinstance(size, tuple) else (size,)
+    check_range("Resize", "size", numbers, 1e-3, 2**15 - 1)
+    factors = tuple(number for number in numbers if isinstance(number, float))
+    if factors and max(factors) > _LARGEST_FACTOR:
+        raise MusketError(
+            f"Resize: size with a point is a factor, at most {_LARGEST_FACTOR}; found {max(factors):g}. Pixels are "
+            "written as whole numbers"
+        )
+
+
+def _length(random: np.random.Generator, value: Size) -> int | float:
+    """Pixels (int) or a factor (float)."""
+    if not isinstance(value, tuple):
+        return value
+    if len(value) != 2:
+        return value[int(random.integers(len(value)))]
+    if isinstance(value[0], int) and isinstance(value[1], int):
+        return draw_whole(random, (value[0], value[1]))
     return draw_number(random, value)
 
 
-def _side(random: np.random.Generator, value: Range | str, now: int) -> int | None:
+def _side(random: np.random.Generator, value: Size | str, now: int) -> int | None:
     if isinstance(value, str):
         return now if value == "keep" else None
     length = _length(random, value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from musket.augment.frames import CropToFixedSize, PadToFixedSize
+from musket.augment.geometry import Resize
 from musket.augment.ranges import check_probability, check_range
 from musket.augment.single import run_each
 from musket.augment.steps import Children, Colour, Frame, Geometry, ImagePass, Operation, Pass, Step
@@ -15,11 +17,20 @@ from musket.core.errors import MusketError
 from musket.core.registry import Entry, Registry
 
 Operations = tuple[Operation, ...]
+_HOLDING = ("children", "then_list", "else_list")
 
 
 def _check_children(part: str, children: Operations) -> None:
     if not children:
         raise MusketError(f"{part}: names no augmenters; write some under children")
+
+
+def _all_of(operations: Operations) -> Iterator[Operation]:
+    """Operations, and those that run in their place."""
+    for operation in operations:
+        yield operation
+        for option in _HOLDING:
+            yield from _all_of(getattr(operation, option, ()))
 
 
 @dataclass(frozen=True)
@@ -125,8 +136,19 @@ class WithChannels:
 
     def __post_init__(self) -> None:
         _check_children("WithChannels", self.children)
+        if self.channels == ():
+            raise MusketError("WithChannels: channels is an empty list; name one at least, or null for all")
         for channel in self._chosen(0):
             check_range("WithChannels", "channels", channel, 0)
+        for child in _all_of(self.children):
+            if (
+                isinstance(child, Resize | PadToFixedSize | CropToFixedSize)
+                or getattr(child, "keep_size", True) is False
+            ):
+                raise MusketError(
+                    f"WithChannels: {type(child).__name__} in it changes the size of the image, which other channels "
+                    "keep; leave it out, or set keep_size: true where there is such an option"
+                )
 
     def _chosen(self, count: int) -> list[int]:
         if self.channels is None:

@@ -48,9 +48,11 @@ def draw_seed(random: np.random.Generator) -> int:
 
 
 def check_range(part: str, option: str, value: Range, low: float = -np.inf, high: float = np.inf) -> None:
-    """Raises MusketError unless every number of the option lies in low..high."""
+    """Raises MusketError unless there is a number and every one of the option lies in low..high."""
     numbers: Sequence[float] = value if isinstance(value, tuple) else (value,)
-    if not numbers or not all(low <= number <= high for number in numbers):
+    if not numbers:
+        raise MusketError(f"{part}: {option} is an empty list; give a number at least")
+    if not all(low <= number <= high for number in numbers):
         shown = list(value) if isinstance(value, tuple) else value
         raise MusketError(f"{part}: {option} must lie from {low:g} to {high:g}; found {shown}")
 

@@ -9,9 +9,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from musket.augment.pixels import by_channels, in_depth
+from musket.augment.pixels import in_depth
 from musket.augment.ranges import Range, WholeRange, check_range, draw_number, draw_seed, draw_whole
 from musket.augment.steps import Frame, ImagePass, Step, top_of
+from musket.core.geometry import by_channels
 
 _METHODS = {
     "nearest": cv2.INTER_NEAREST,
@@ -65,7 +66,7 @@ class Superpixels:
 
 def resized(image: np.ndarray, height: int, width: int, method: int) -> np.ndarray:
     """H x W x C at another size, in its depth's range."""
-    result = by_channels(image, lambda part: cv2.resize(part, (width, height), interpolation=method))
+    result = by_channels(image, lambda part: cv2.resize(part, (width, height), interpolation=method), most=4)
     return in_depth(result, image.dtype) if image.dtype.kind == "f" else result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from musket.augment.steps import Colour, top_of
 from musket.core.errors import MusketError
+from musket.core.geometry import MOST_CHANNELS
 
 
 def recolour(image: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
@@ -71,7 +72,7 @@ def _levels(dtype: np.dtype, columns: int) -> np.ndarray:
 def look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Replace every value of H x W x C by its entry in a table of levels x 1 or levels x C."""
     image = np.ascontiguousarray(image)
-    if image.dtype == np.uint8 or _wide_tables():
+    if (image.dtype == np.uint8 or _wide_tables()) and (table.shape[1] == 1 or image.shape[2] <= MOST_CHANNELS):
         # OpenCV drops the last axis of one channel.
         return cv2.LUT(image, table[:, 0] if table.shape[1] == 1 else table[None]).reshape(image.shape)
     if table.shape[1] == 1:

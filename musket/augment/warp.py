@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from musket.augment.steps import Border, Frame, Geometry
-from musket.core.geometry import resize_image, resize_mask, with_channels
+from musket.core.geometry import MOST_CHANNELS, by_channels, resize_image, resize_mask, with_channels
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -90,8 +90,8 @@ class Motion:
             # The fill would be blended into the edges of the smaller image, in a rim as wide as the factor.
             return False
         if step.whole:
-            if self.border == "reflect" and self.shrink < _shrink(step.matrix @ self.matrix):
-                # Averaging areas first would move the axis of the reflection.
+            if self.border in ("edge", "reflect") and self.shrink < _shrink(step.matrix @ self.matrix):
+                # Averaging areas first would mix the edge with what is inside, or move the axis of the reflection.
                 return False
             if self._cuts:
                 self._cuts = [lines @ invert(step.matrix) for lines in self._cuts]
@@ -282,7 +282,7 @@ def _resize(image: np.ndarray, height: int, width: int, order: int | None) -> np
     ):
         return resize_image(image, height, width)
     method = cv2.INTER_CUBIC if order == 3 else cv2.INTER_NEAREST_EXACT
-    return with_channels(cv2.resize(image, (width, height), interpolation=method))
+    return by_channels(image, lambda part: cv2.resize(part, (width, height), interpolation=method))
 
 
 def warp(
@@ -305,8 +305,23 @@ def warp(
         border: what is seen outside.
         fill: value per channel for ``constant``; 0 without.
     """
-    array = np.ascontiguousarray(array)
     channels = array.shape[2]
+    if channels > MOST_CHANNELS:
+        parts = [np.s_[start : start + MOST_CHANNELS] for start in range(0, channels, MOST_CHANNELS)]
+        moved = [
+            warp(
+                array[..., part],
+                inverse,
+                height,
+                width,
+                order=order,
+                border=border,
+                fill=None if fill is None else fill[part],
+            )
+            for part in parts
+        ]
+        return np.concatenate(moved, axis=2)
+    array = np.ascontiguousarray(array)
     colour = (0.0,) * channels if fill is None else tuple(fill.tolist())
     if order == 3 and border in ("reflect", "symmetric", "wrap"):
         order = 1  # OpenCV's cubic warp does not continue these borders

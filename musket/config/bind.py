@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
 from musket.config.tree import closest, describe
-from musket.config.values import READ_FLAG, READ_NUMBER, READ_WHOLE
+from musket.config.values import READ_EITHER, READ_FLAG, READ_NUMBER, READ_WHOLE
 from musket.core.errors import MusketError
 from musket.core.registry import Entry
 
@@ -215,7 +215,10 @@ def strict(annotation: Any) -> Any:
     if origin is None:
         return annotated[annotation, readers[annotation]] if annotation in readers else annotation
     if origin in (Union, types.UnionType):
-        return functools.reduce(operator.or_, map(strict, args))
+        both = (annotated[int | float, READ_EITHER],) if {int, float} <= set(args) else ()
+        return functools.reduce(
+            operator.or_, [*both, *(strict(arg) for arg in args if not both or arg not in (int, float))]
+        )
     if origin is Annotated:
         own = (readers[args[0]],) if args[0] in readers else ()
         return annotated[args[0] if own else strict(args[0]), *args[1:], *own]

@@ -577,6 +577,34 @@ def check_freezing(spec: ImageSpec, vocabulary: Vocabulary) -> Findings:
             yield Finding((*loc, key), f"the encoder of {unfreezable} cannot be frozen; leave this out")
 
 
+def _channel_problems(
+    parts: Sequence[Part], loc: Loc, channels: int, vocabulary: Vocabulary, inside: Loc | None = None
+) -> Findings:
+    """WithChannels, wherever it stands in bound augmenters, names channels that the image has.
+
+    Args:
+        parts: with options by name.
+        loc: the key they stand under.
+        channels: of the images.
+        inside: where the part stands that holds these, if one does: problems are told there.
+    """
+    repeated = len({part.name for part in parts}) < len(parts)
+    for position, part in enumerate(parts):
+        at: Loc = inside or ((*loc, position, part.name) if repeated else (*loc, part.name))
+        if part.name not in vocabulary.augmenters:
+            continue
+        count = channels
+        if part.name == "WithChannels" and (chosen := part.options.get("channels")) is not None:
+            numbers = (chosen,) if isinstance(chosen, int) else tuple(chosen)
+            count = len(numbers)
+            if max(numbers) >= channels:
+                message = f"WithChannels: channels must lie from 0 to {channels - 1} here; found {max(numbers)}"
+                yield Finding(at, message)
+        for name in vocabulary.augmenters.get(part.name).facts.get("nested", ()):
+            children = [Part(*item) for shown in part.options.get(name, ()) for item in shown.items()]
+            yield from _channel_problems(children, loc, count, vocabulary, at)
+
+
 VIEWS = {"horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
 """Named sets of views an image is predicted in, folded -> canonical."""
 
@@ -597,6 +625,10 @@ def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
         if spec.normalize is not None and len(spec.normalize.mean) not in (1, shape[2]):
             found = f"{len(spec.normalize.mean)} numbers for {shape[2]} channels"
             yield Finding(("normalize", "mean"), f"found {found}; give one, or one per channel of shape")
+    replacers = [i for i, part in enumerate(spec.augmentation) if part.name.lower() == "backgroundreplacer"]
+    for position in replacers[1:]:
+        place: Loc = ("augmentation", position, spec.augmentation[position].name)
+        yield Finding(place, "stands there already; an image has one background, so keep one", key=True)
     for position, part in enumerate(spec.transforms):
         if part.name.lower() == "backgroundreplacer":
             at: Loc = ("transforms", part.name) if len(spec.transforms) == 1 else ("transforms", position, part.name)
@@ -666,4 +698,7 @@ def bind_all(
     if isinstance(spec, ImageSpec):
         update["augmentation"] = bound(spec.augmentation, ("augmentation",), vocabulary.augmenters)
         update["transforms"] = bound(spec.transforms, ("transforms",), vocabulary.augmenters)
+        if isinstance(spec, SegmentationSpec) and spec.shape is not None and not findings:
+            for key in ("augmentation", "transforms"):
+                findings += _channel_problems(update[key], (key,), spec.shape[2], vocabulary)
     return spec.model_copy(update=update), findings

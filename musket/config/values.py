@@ -38,6 +38,13 @@ def number(value: Any) -> float:
     return float(read)
 
 
+def either(value: Any) -> int | float:
+    """A finite number that stays whole or broken as it is written: 2 and 2.0 may mean different things."""
+    read = number(value)
+    given = _numeric(value)
+    return given if isinstance(given, int) else read
+
+
 def flag(value: Any) -> bool:
     """True or false, also as yes, no, on, off."""
     word = value.strip().lower() if isinstance(value, str) else value
@@ -86,6 +93,7 @@ def _numeric(value: Any) -> int | float | None:
 
 # Bounds come before the reading of a value in these lists: so pydantic knows them when it writes a JSON Schema.
 READ_WHOLE, READ_NUMBER, READ_FLAG = BeforeValidator(whole), BeforeValidator(number), BeforeValidator(flag)
+READ_EITHER = BeforeValidator(either)
 
 Whole: TypeAlias = Annotated[int, READ_WHOLE]
 Number: TypeAlias = Annotated[float, READ_NUMBER]

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
+
+MOST_CHANNELS = 128
+"""Channels an array of OpenCV 5 can have (CV_CN_MAX); of OpenCV 4 it is 512."""
 
 
 def with_channels(array: np.ndarray) -> np.ndarray:
     """H x W -> H x W x 1; arrays with channels pass."""
     return array[..., None] if array.ndim == 2 else array
+
+
+def by_channels(array: np.ndarray, work: Callable[[np.ndarray], np.ndarray], most: int = MOST_CHANNELS) -> np.ndarray:
+    """Run ``work`` on at most ``most`` channels at a time.
+
+    Args:
+        array: H x W x C.
+        work: H x W x c -> h x w x c, or h x w where c is 1.
+        most: channels that ``work`` takes together; many OpenCV functions take no more than four.
+
+    Returns:
+        h x w x C.
+    """
+    channels = array.shape[2]
+    if channels <= most:
+        return with_channels(work(array))
+    parts = [array[..., start : start + most] for start in range(0, channels, most)]
+    return np.concatenate([with_channels(work(np.ascontiguousarray(part))) for part in parts], axis=2)
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -21,6 +44,8 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = image.shape[:2]
     if (rows, columns) == (height, width):
         return with_channels(image)
+    if image.ndim == 3 and image.shape[2] > MOST_CHANNELS:
+        return by_channels(image, lambda part: resize_image(part, height, width))
     shrink = min(rows // height, columns // width)
     if shrink >= 2:
         multiple = (width * shrink, height * shrink)
@@ -39,7 +64,9 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     if mask.shape[:2] == (height, width):
         return with_channels(mask)
     # Plain INTER_NEAREST takes the upper left pixel of each cell, which shifts masks by half a cell.
-    return with_channels(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+    return by_channels(
+        with_channels(mask), lambda part: cv2.resize(part, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    )
 
 
 def resize_scores(scores: np.ndarray, height: int, width: int) -> np.ndarray:

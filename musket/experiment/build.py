@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,17 +36,22 @@ BACKGROUND = "BackgroundReplacer"
 
 @dataclass(frozen=True)
 class TargetShape:
-    """What the network of a spec takes and gives; without height and width images of any size."""
+    """What the network of a spec takes and gives; without height and width images of any size.
+
+    Attributes:
+        any_range: floats are taken as they are, for the config says what they are normalised with; else they are 0..1.
+    """
 
     height: int | None
     width: int | None
     channels: int
     classes: int
+    any_range: bool = False
 
     @classmethod
     def of(cls, spec: SegmentationSpec) -> TargetShape:
         height, width = spec.input_size or (None, None)
-        return cls(height, width, spec.shape[2], spec.mask_channels)
+        return cls(height, width, spec.shape[2], spec.mask_channels, spec.normalize is not None)
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
@@ -69,6 +76,45 @@ def _of_a_file(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) or "NoneType" in str(error)
 
 
+def as_image(given: Any) -> np.ndarray:
+    """An item's image as it is handed on: with a third axis, floats as float32."""
+    image = with_channels(np.asarray(given))
+    return image.astype(np.float32, copy=False) if image.dtype.kind == "f" else image
+
+
+def checked_image(given: Any, sample_id: str, shape: TargetShape) -> np.ndarray:
+    """Image H x W x C as this network can use it: uint8, uint16 or float32.
+
+    Raises:
+        DataError: no image, one of another depth or number of channels, or floats outside 0..1 (with a hundredth for
+            rounding) where the config does not say what they are normalised with.
+    """
+    image = as_image(given)
+    if image.dtype.kind in "OSUV":
+        raise DataError(f"an array is needed for an image; found {type(given).__name__}", sample=sample_id)
+    if image.ndim != 3:
+        raise DataError(f"the image has shape {image.shape}; expected height x width x channels", sample=sample_id)
+    if 0 in image.shape:
+        raise DataError(f"the image has no pixels (shape {image.shape})", sample=sample_id)
+    if image.shape[2] != shape.channels:
+        raise DataError(
+            f"the image has {image.shape[2]} channels, shape in the config says {shape.channels}", sample=sample_id
+        )
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise DataError(
+            f"images of type {image.dtype} are not supported; use uint8, uint16 or float32", sample=sample_id
+        )
+    if image.dtype == np.float32 and not shape.any_range and image.size:
+        low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)  # whatever is nan
+        if low < -0.01 or high > 1.01:
+            raise DataError(
+                f"the image holds floats from {low:g} to {high:g}; scale them to 0..1, or give normalize in the "
+                "config, then they are taken as they are",
+                sample=sample_id,
+            )
+    return image
+
+
 _OF_LABELS = "; of class numbers make one channel per class: labels[..., None] == np.arange(classes)"
 
 
@@ -78,28 +124,22 @@ def checked_arrays(
     """Image H x W x C and mask H x W x classes of an item, as this network can use them.
 
     Raises:
-        DataError: another number of channels or classes, image and mask of different size, no mask where one is needed.
+        DataError: as :func:`checked_image`; another number of classes, image and mask of different size, no mask where
+            one is needed, or one that is no array of numbers.
     """
     if not (hasattr(item, "x") and hasattr(item, "y")):
         raise DataError(f"the dataset gave {type(item).__name__} in place of a PredictionItem", sample=sample_id)
-    image = with_channels(np.asarray(item.x))
-    if image.ndim != 3:
-        raise DataError(f"the image has shape {image.shape}; expected height x width x channels", sample=sample_id)
-    if image.shape[2] != shape.channels:
-        raise DataError(
-            f"the image has {image.shape[2]} channels, shape in the config says {shape.channels}", sample=sample_id
-        )
-    if image.dtype not in (np.uint8, np.uint16, np.float32):
-        if not np.issubdtype(image.dtype, np.floating):
-            raise DataError(
-                f"images of type {image.dtype} are not supported; use uint8, uint16 or float32", sample=sample_id
-            )
-        image = image.astype(np.float32)
+    image = checked_image(item.x, sample_id, shape)
     if item.y is None:
         if needs_truth:
             raise DataError("there is no mask (y is None); training and evaluation need one", sample=sample_id)
         return image, None
-    mask = _joined(item.y, sample_id) if isinstance(item.y, list | tuple) else with_channels(np.asarray(item.y))
+    mask = _joined(item.y, sample_id) if isinstance(item.y, list | tuple) else _mask(item.y, sample_id)
+    if mask.dtype.kind not in "buif":
+        raise DataError(
+            f"the mask holds values of type {mask.dtype}; give bool, or numbers 0 and 1 (mask > threshold)",
+            sample=sample_id,
+        )
     if mask.shape[:2] != image.shape[:2]:
         raise DataError(
             f"image and mask differ in size: {image.shape[1]} x {image.shape[0]} and {mask.shape[1]} x {mask.shape[0]} "
@@ -121,9 +161,19 @@ def checked_arrays(
     return image, mask
 
 
+def _mask(value: Any, sample_id: str) -> np.ndarray:
+    try:
+        array = with_channels(np.asarray(value))
+    except ValueError as error:
+        raise DataError(f"the mask is no array: {error}", sample=sample_id) from error
+    if array.ndim != 3:
+        raise DataError(f"the mask has shape {array.shape}; expected height x width x channels", sample=sample_id)
+    return array
+
+
 def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
     """Masks of several outputs, channels side by side."""
-    arrays = [with_channels(np.asarray(mask)) for mask in masks]
+    arrays = [_mask(mask, sample_id) for mask in masks]
     if not arrays or len({array.shape[:2] for array in arrays}) > 1:
         raise DataError(f"y holds masks of shapes {[array.shape for array in arrays]}", sample=sample_id)
     return np.concatenate(arrays, axis=2)
@@ -162,6 +212,28 @@ def background_for(spec: SegmentationSpec, folders: Sequence[Path]) -> ReplaceBa
     return ReplaceBackground(options, Backgrounds(found[0] if found else folders[0] / options.path))
 
 
+@contextmanager
+def _naming(sample_id: str) -> Iterator[None]:
+    """Whatever fails inside becomes a DataError that names the sample."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except MusketError as error:
+        if isinstance(error, DataError) and error.sample is not None:
+            raise
+        raise DataError(str(error), sample=sample_id) from error
+    except Exception as error:
+        said = "; ".join([f"{type(error).__name__}: {error} ({place_of(error)})", *getattr(error, "__notes__", ())])
+        raise DataError(f"augmentation fails: {said}", sample=sample_id) from error
+
+
+def place_of(error: BaseException) -> str:
+    """File and line an error was raised at."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
+
+
 @dataclass(frozen=True)
 class SampleMaker:
     """Reads, checks, augments and resizes one sample for the loader. Plain data inside, so workers can receive it."""
@@ -175,14 +247,24 @@ class SampleMaker:
     background: ReplaceBackground | None = None
 
     def __call__(self, position: int, epoch: int | None) -> Sample:
+        """Read and prepare a sample.
+
+        Args:
+            position: in the dataset.
+            epoch: counts from 0; None outside of training.
+
+        Raises:
+            DataError: it cannot be read, used or augmented; names the sample.
+        """
         sample_id = self.ids[position]
         with reading_epoch(epoch):
             item = fetch(self.dataset, position, self.is_train)
         image, mask = checked_arrays(item, sample_id, self.shape, needs_truth=True)
         random = generator(self.seed, "augment", epoch, sample_id) if self.is_train else transforms_random(sample_id)
-        if self.background is not None and mask is not None:
-            image, mask = self.background(image, mask, random)
-        image, mask = self.chain(image, mask, random)
+        with _naming(sample_id):
+            if self.background is not None and mask is not None:
+                image, mask = self.background(image, mask, random)
+            image, mask = self.chain(image, mask, random)
         return Sample(sample_id, image, mask)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
+from musket.data.derived import TrainingView
+from musket.data.draws import reading_epoch
 from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
@@ -20,6 +22,7 @@ from musket.experiment.findings import (
     Found,
     channel_name,
     name_classes,
+    say_cells,
     say_contradictions,
     say_failures,
     say_images,
@@ -83,7 +86,7 @@ def check_data(
         dataset, ids = data.dataset, data.ids
     else:
         ids = _names(dataset)
-    inspection = _inspected(spec, dataset, ids, on_progress)
+    inspection = _inspected(spec, dataset, ids, on_progress=on_progress)
     say_failures(inspection, found)
     if refusal is not None and not any(failure.message in str(refusal) for failure in inspection.failures):
         found.problem(str(refusal))
@@ -95,6 +98,9 @@ def check_data(
     say_contradictions(inspection, found)
     if data is None:
         return _report(spec, found, inspection, like)
+    if spec.crops is not None:
+        say_cells(spec.crops.cells, inspection, found)
+    _say_training_view(spec, data, inspection, found)
     samples = samples_of(spec, data)
     try:
         background_for(spec, folders)
@@ -159,14 +165,35 @@ def _names(dataset: Any) -> Sequence[str]:
         return [f"item {position}" for position in range(len(dataset))]
 
 
-def _inspected(spec: SegmentationSpec, dataset: Any, ids: Sequence[str], on_progress: Progress | None) -> Inspection:
+def _say_training_view(spec: SegmentationSpec, data: PreparedData, inspection: Inspection, found: Found) -> None:
+    """Training reads what ``dataset_augmenter`` makes of its samples: those must be as usable as they are."""
+    if isinstance(data.dataset, TrainingView):
+        trained = set[int]().union(*(fold.train for fold in data.folds))
+        positions = sorted(trained.intersection(inspection.usable.tolist()))
+        say_failures(_inspected(spec, data.dataset, data.ids, positions), found, "as dataset_augmenter gives it: ")
+
+
+def _inspected(
+    spec: SegmentationSpec,
+    dataset: Any,
+    ids: Sequence[str],
+    training: Sequence[int] | None = None,
+    on_progress: Progress | None = None,
+) -> Inspection:
+    """What all samples are like, or those at the positions ``training`` as training reads them in its first epoch."""
     import os
 
     shape = TargetShape.of(spec)
+    is_train = training is not None
+    if training is not None:
+        ids = [ids[position] for position in training]
 
     def read(position: int) -> tuple[np.ndarray, np.ndarray | None]:
+        place = position if training is None else training[position]
         try:
-            return checked_arrays(fetch(dataset, position, False), ids[position], shape, needs_truth=True)
+            with reading_epoch(0 if is_train else None):
+                item = fetch(dataset, place, is_train)
+            return checked_arrays(item, ids[position], shape, needs_truth=True)
         except DataError:
             raise
         except Exception as error:

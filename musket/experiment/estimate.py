@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,19 +86,15 @@ def estimate(spec: SegmentationSpec, data: PreparedData, folders: Sequence[Path]
     except MusketError:
         raise
     except Exception as error:
-        raise TrainingError(f"a training step fails: {type(error).__name__}: {error} ({_place(error)})") from error
+        raise TrainingError(
+            f"a training step fails: {type(error).__name__}: {error} ({build.place_of(error)})"
+        ) from error
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
         memory = _weights(module, optimizer) + kept * spec.batch // size
     epoch, total, reading = _times(spec, data, seconds, read, overlapping=device.type != "cpu")
     return Estimate(run.device_name(fabric), spec.batch, memory, _memory_of(device), epoch, total, reading)
-
-
-def _place(error: BaseException) -> str:
-    """File and line an error was raised at."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _tried(

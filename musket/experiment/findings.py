@@ -47,8 +47,8 @@ class Found:
             self.warn(message)
 
 
-def say_failures(inspection: Inspection, found: Found) -> None:
-    """Samples that cannot be used, those with the same trouble together."""
+def say_failures(inspection: Inspection, found: Found, how: str = "") -> None:
+    """Samples that cannot be used, those with the same trouble together; ``how`` they were read comes before it."""
     groups: dict[str, list[SampleFailure]] = {}
     for failure in inspection.failures:
         groups.setdefault(_kind(failure), []).append(failure)
@@ -56,15 +56,29 @@ def say_failures(inspection: Inspection, found: Found) -> None:
         first = failures[0]
         paths = [failure.path for failure in failures if failure.path]
         if len(failures) == 1:
-            found.problem(f"{first.id}: {first.message}", paths)
+            found.problem(f"{first.id}: {how}{first.message}", paths)
         else:
             names = paths if len(set(paths)) == len(failures) else [failure.id for failure in failures]
-            found.problem(f"{len(failures)} samples: {first.message}", names)
+            found.problem(f"{len(failures)} samples: {how}{first.message}", names)
 
 
 def _kind(failure: SampleFailure) -> str:
     """A message without what differs between samples: names and numbers."""
     return re.sub(r"\d+", "#", failure.message.replace(failure.id, "*"))
+
+
+def say_cells(cells: int, inspection: Inspection, found: Found) -> None:
+    """Images that are too small to be cut into ``cells`` x ``cells``."""
+    rows = inspection.rows
+    small = np.flatnonzero(rows["usable"] & (np.minimum(rows["height"], rows["width"]) < cells))
+    if len(small):
+        first = rows[small[0]]
+        them = "1 image is" if len(small) == 1 else f"{len(small)} images are"
+        found.problem(
+            f"crops: {them} too small to be cut into {cells} x {cells} cells (the first has {first['width']} x "
+            f"{first['height']} pixels); leave them out, or lower crops",
+            [inspection.ids[position] for position in small.tolist()],
+        )
 
 
 def say_images(spec: SegmentationSpec, inspection: Inspection, found: Found) -> None:
@@ -90,13 +104,8 @@ def _say_values(spec: SegmentationSpec, depth: str, moments: Moments, found: Fou
         found.warn(f"{'channel' if len(still) == 1 else 'channels'} {', '.join(still)}: one value everywhere")
     if spec.normalize is not None:
         return
-    top, high, low = _TOPS[depth], float(moments.high.max()), float(moments.low.min())
-    if depth == "float32" and (low < -1 or high > 2):
-        found.warn(
-            f"float images are taken as 0 to 1, these go from {low:.4g} to {high:.4g}; "
-            "scale them in the dataset, or set normalize"
-        )
-    elif depth != "float32" and high < _DARK * top:
+    top, high = _TOPS[depth], float(moments.high.max())
+    if depth != "float32" and high < _DARK * top:
         found.warn(
             f"{depth} images are taken as 0 to {top:.0f}, these end at {high:.0f}: the network sees them nearly black; "
             "scale them in the dataset, or set normalize"

@@ -134,8 +134,9 @@ def test_perspective_maps_points_near_the_corners_to_the_corners() -> None:
 @pytest.mark.parametrize(
     ("size", "shape"),
     [
-        (30.0, (30, 30)),
+        (30, (30, 30)),
         (0.5, (20, 30)),
+        (2.0, (80, 120)),
         ({"height": 20, "width": "keep-aspect-ratio"}, (20, 30)),
         ({"width": 90, "height": "keep-aspect-ratio"}, (60, 90)),
         ({"width": 30}, (40, 30)),
@@ -147,9 +148,11 @@ def test_resize_to_pixels_factors_and_the_same_shape(size: Any, shape: tuple[int
 
 
 def test_resize_draws_pixels_from_whole_ranges_and_factors_from_others() -> None:
-    heights = {drawn(Resize((20.0, 24.0)), seed)[0].height for seed in range(60)}
+    heights = {drawn(Resize((20, 24)), seed)[0].height for seed in range(60)}
     assert heights == {20, 21, 22, 23, 24}
     assert all(20 <= drawn(Resize((0.5, 1.5)), seed)[0].height <= 60 for seed in range(20))
+    assert all(20 <= drawn(Resize((0.5, 2)), seed)[0].height <= 80 for seed in range(20))
+    assert {drawn(Resize((8, 2.0, 12)), seed)[0].height for seed in range(60)} == {8, 80, 12}
 
 
 def test_crops_and_pads_of_four_sides() -> None:
