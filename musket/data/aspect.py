@@ -39,6 +39,7 @@ class AspectRatioDataSet(DerivedDataSet):
             )
         if strategy not in get_args(Strategy):
             raise MusketError(f"AspectRatioDataSet: option strategy is center or random; found {strategy!r}")
+        self.training_differs = strategy == "random"
         self.target_ratio, self.strategy, self.seed = target_ratio, strategy, seed
 
     def get_target(self, index: int) -> Any:

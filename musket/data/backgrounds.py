@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,12 @@ Erosion = int | tuple[int, int]
 
 # Background pictures, at the sizes they were used in, that are kept in memory (bytes).
 _KEPT = 128 * 2**20
+
+# One text, so that Python shows it once.
+_COVERED = (
+    "BackgroundReplacer: the classes of a mask cover every pixel, so no background is replaced there. If one of the "
+    "classes is the background itself, leave it out of the masks"
+)
 
 
 class Pictures(Protocol):
@@ -126,7 +133,17 @@ def replace_background(
 
     Returns:
         image of the same shape and depth, and its mask (not eroded). Where the background is kept, the arrays given.
+
+    Raises:
+        DataError: the image holds floats outside 0..1 (with a hundredth for rounding): no background fits them.
     """
+    if image.dtype.kind == "f" and image.size:
+        low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)  # whatever is nan
+        if low < -0.01 or high > 1.01:
+            raise DataError(
+                f"BackgroundReplacer: the image holds floats from {low:g} to {high:g}, backgrounds come as 0..1; scale "
+                "the images to 0..1, or give them as uint8 or uint16"
+            )
     if random.random() <= rate:
         return image, mask
     rows, columns = image.shape[:2]
@@ -139,6 +156,8 @@ def replace_background(
     background = backgrounds.fitted(int(random.integers(len(backgrounds))), rows, columns)
     side = erosion if isinstance(erosion, int) else int(random.integers(min(erosion), max(erosion) + 1))
     objects: np.ndarray = np.asarray(mask.astype(bool, copy=False).any(axis=2), dtype=np.uint8)
+    if mask.shape[2] > 1 and objects.all():
+        warnings.warn(_COVERED, stacklevel=2)
     if side > 1:
         objects = cv2.erode(objects, np.ones((side, side), np.uint8))
     return _paste(image, objects, _in_depth(background, image.dtype)), mask

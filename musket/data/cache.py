@@ -1,8 +1,9 @@
 """Decode once: arrays read from files are kept on disk, for all folds, stages, workers and experiments.
 
-An array is found by the absolute path, size and modification time of its file, the function that read it, and the
-versions of the decoders. So a file that was replaced is decoded anew; what stood there before is left where it is until
-:func:`clear`. A file changed without a change of size or time is not noticed.
+An array is found by the absolute path, size and modification time of its file, the function that read it (one of the
+user's also by what it was compiled to, though not by that of functions it calls), and the versions of the decoders. So
+a file that was replaced is decoded anew; what stood there before is left where it is until :func:`clear`. A file that
+changed without a change of size or time is not noticed.
 
 Arrays are copied into memory of the caller and their checksums compared every time: 0.22 ms for 3 MB, of which a memory
 map would save 0.1 (shrinking such an image by four takes 1.4). It would cost more than that: arrays that nobody may
@@ -11,6 +12,7 @@ write to, a process killed when somebody cuts a file short, resident memory that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -18,7 +20,8 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ import PIL
 from musket.core.errors import MusketError, SampleFailure
 from musket.data.array_store import ArrayStore, is_storable, stored_bytes, stored_files
 from musket.data.identity import sample_ids
+from musket.data.sources import chain, compiled_digest
 from musket.data.views import FileDataSet, read_item
 
 FilePath = str | Path
@@ -40,7 +44,6 @@ LIMIT_BYTES = 20 * 10**9
 KEEP_FREE = 0.1
 """Share of the disk that is left free."""
 
-_INNER = ("ds", "child", "training", "parent", "blendwith", "drop_items", "textures")
 _FILL_CHUNK = 64
 _READING = 1  # raise it when a change of musket.data.images changes the arrays that come out
 _DECODERS = f"{_READING} {cv2.__version__} {PIL.__version__}"
@@ -73,6 +76,7 @@ class DecodeCache:
         self.is_full = False
         self._token = secrets.token_hex(8)
         self._stores: dict[int, ArrayStore] = {}
+        weakref.finalize(self, _remove_marker, self._marker(), os.getpid())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_stores": {}}
@@ -130,10 +134,14 @@ class DecodeCache:
             )
         return None
 
+    def _marker(self) -> Path:
+        """The file that says to all processes of a run that the warning was given; it goes with this cache."""
+        return Path(tempfile.gettempdir(), f"musket-told-{self._token}")
+
     def _tell(self, reason: str) -> None:
         """Warn once, whichever process of a run is the first to see it."""
         try:
-            Path(tempfile.gettempdir(), f"musket-told-{self._token}").touch(exist_ok=False)
+            self._marker().touch(exist_ok=False)
         except FileExistsError:
             return
         except OSError:
@@ -143,6 +151,13 @@ class DecodeCache:
             f"Clear the cache ({self.folder}), name a folder on another disk, or raise its limit",
             stacklevel=5,
         )
+
+
+def _remove_marker(marker: Path, process: int) -> None:
+    """In the process that made the cache: forked ones carry a copy of it."""
+    if os.getpid() == process:
+        with contextlib.suppress(OSError):
+            marker.unlink(missing_ok=True)
 
 
 def attach_cache(dataset: Any, cache: DecodeCache | None) -> int:
@@ -157,7 +172,7 @@ def attach_cache(dataset: Any, cache: DecodeCache | None) -> int:
     Returns:
         How many datasets got it.
     """
-    readers = [each for each in _chain(dataset) if isinstance(each, FileDataSet)]
+    readers = [each for each in chain(dataset) if isinstance(each, FileDataSet)]
     for reader in readers:
         reader.cache = cache
     return len(readers)
@@ -176,7 +191,7 @@ def fill(
         The samples that cannot be read.
     """
     ids = sample_ids(dataset)
-    caches = [each.cache for each in _chain(dataset) if isinstance(each, FileDataSet) and each.cache is not None]
+    caches = [each.cache for each in chain(dataset) if isinstance(each, FileDataSet) and each.cache is not None]
     failures = []
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), thread_name_prefix="musket-fill") as pool:
         for start in range(0, len(ids), _FILL_CHUNK):
@@ -201,20 +216,6 @@ def _read_once(dataset: Any, position: int, sample_id: str) -> SampleFailure | N
     except Exception as error:  # noqa: BLE001 - code of the user's own
         return SampleFailure(sample_id, f"{type(error).__name__}: {error}")
     return None
-
-
-def _chain(dataset: Any) -> Iterator[Any]:
-    """A dataset and everything it reads from, each once."""
-    waiting, seen = [dataset], set()
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        waiting += [getattr(each, name, None) for name in _INNER]
-        components = getattr(each, "components", None)
-        waiting += components if isinstance(components, (list, tuple)) else []
 
 
 def default_cache_folder(project_root: FilePath | None) -> Path:
@@ -266,7 +267,9 @@ def _name(read: Reader) -> str:
             "neither a lambda nor a method nor a function within a function"
         )
     module = read.__module__
-    return f"{code.co_filename if module == '__main__' else module}:{name}"
+    if module.startswith("musket."):
+        return f"{module}:{name}"
+    return f"{code.co_filename if module == '__main__' else module}:{name} {compiled_digest(read)}"
 
 
 def _state(path: FilePath) -> tuple[int, int] | None:

@@ -62,7 +62,7 @@ def _fill() -> None:
         ("disk-cache", "item_caches:disk_cache", "Keep items on disk, for this run and all others."),
         ("pass", "preprocessing:unchanged", "Leave the dataset as it is."),
     ):
-        supplied = ("dataset", "cache_folder") if name == "disk-cache" else ("dataset",)
+        supplied = ("dataset", "cache_folder", "made_by") if name == "disk-cache" else ("dataset",)
         PREPROCESSORS.add(name, f"musket.data.{target}", summary, supplied=supplied)
 
 

@@ -33,6 +33,8 @@ class CropAndSplit(DerivedDataSet):
         side: cells along each side; n without overlap.
     """
 
+    training_differs = False
+
     def __init__(self, orig: Any, n: int, overlap: float = 0.0):
         super().__init__(orig)
         self.n, self.overlap = n, overlap

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class FilesDataSet(FileDataSet):
 
     def get_id(self, index: int) -> str:
         return self.ids[index]
+
+    def source_files(self) -> list[str]:
+        readers = [reader for source in (*self._inputs, *self._outputs) for reader in source.readers]
+        return [str(file) for reader in readers for file in reader.files(self.ids)]
 
     def isPositive(self, index: int) -> bool:
         return not self._outputs or bool(self._outputs[0].readers)
@@ -155,6 +160,10 @@ class _Reader:
     def ids(self) -> set[str]:
         return set(self._rows or self.names)
 
+    def files(self, ids: Iterable[str]) -> list[Path]:
+        """The table, or the pictures of some ids."""
+        return [self.path] if self._rows else [self.path / self.names[own] for own in ids]
+
     def read(self, own: str, decode: Decode) -> np.ndarray:
         """H x W x channels, or the numbers of a row."""
         values = self._rows[own] if self._rows else self._picture(self.path / self.names[own], decode)
@@ -232,7 +241,15 @@ def _rows(path: Path, headers: Sequence[str] | None, path_key: str, headers_key:
         numbers = table[columns].astype(np.float32).to_numpy()
     except ValueError as error:
         raise DataError(f"{headers_key}: not a column of numbers: {error}", path=path) from None
-    return dict(zip(map(_bare, table[id_column]), numbers, strict=True))
+    ids = [_bare(name) for name in table[id_column]]
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{path_key}: {len(repeated)} of the ids in column {id_column!r} stand in more than one row "
+            f"({examples(repeated)}); leave one row for each, since which one counts cannot be told",
+            path=path,
+        )
+    return dict(zip(ids, numbers, strict=True))
 
 
 def _bare(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from musket.core.errors import DataError
@@ -17,10 +18,14 @@ class DerivedDataSet(DataSet):
 
     Attributes:
         child: the dataset this one shows; also ``parent``.
+        training_differs: whether items for training are made otherwise here than those for everything else; False:
+            as far as the child's do. Caches behind it then keep them for training too.
 
     Raises:
         DataError: the child is no dataset.
     """
+
+    training_differs: bool = True
 
     def __init__(self, child: Any):
         if isinstance(child, str) or not hasattr(child, "__getitem__"):
@@ -73,12 +78,13 @@ class TrainingView(DerivedDataSet):
     Args:
         child: read for validation and prediction; ids and everything else are its own.
         training: read for training: the same samples in the same order.
+        ids: of the child; default: as it tells them. Where there are none the order is not checked.
 
     Raises:
-        DataError: they differ in length.
+        DataError: they differ in length; when an item is read, that it is another sample of the child.
     """
 
-    def __init__(self, child: Any, training: Any):
+    def __init__(self, child: Any, training: Any, ids: Sequence[str] | None = None):
         super().__init__(child)
         self.training = training
         if len(training) != len(child):
@@ -86,10 +92,24 @@ class TrainingView(DerivedDataSet):
                 f"the training view has {len(training)} items, the dataset {len(child)}; both must have the same "
                 "samples in the same order (more of them go to extra_train_data)"
             )
+        if ids is None and hasattr(child, "sample_ids"):
+            ids = own_ids(child)
+        self._ids = [] if ids is None else list(ids)
+        self._all_ids = frozenset(self._ids)
 
     def item(self, index: int, is_train: bool) -> PredictionItem:
         index = range(len(self))[index]
-        return read_item(self.training if is_train else self.child, index, is_train)
+        if not is_train:
+            return read_item(self.child, index, False)
+        item = read_item(self.training, index, True)
+        if self._ids:
+            found, own = str(getattr(item, "id", None)), self._ids[index]
+            if found in self._all_ids and found not in (own, own.rpartition("#")[0]):
+                raise DataError(
+                    f"item {index} of the training view is sample {found!r}, that of the dataset {own!r}; both must "
+                    "have the same samples in the same order, or training sees samples kept for validation"
+                )
+        return item
 
 
 def like(item: PredictionItem, x: Any, y: Any, name: Any = None) -> Any:

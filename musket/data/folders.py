@@ -91,6 +91,9 @@ class DirectoryDataSet(FileDataSet):
     def get_target(self, index: int) -> None:
         return None
 
+    def source_files(self) -> list[str]:
+        return [f"{self.path}/{name}" for name in self.ids]
+
     def _read(self, index: int) -> PredictionItem:
         return PredictionItem(self.ids[index], self.decode(read_image, f"{self.path}/{self.ids[index]}"), None)
 
@@ -145,6 +148,10 @@ class SimplePNGMaskDataSet(FileDataSet):
 
     def get_id(self, index: int) -> str:
         return self.ids[index]
+
+    def source_files(self) -> list[str]:
+        masks = [f"{self.mask}/{name}" for name in self._masks]
+        return [f"{self.path}/{name}" for name in self._images] + masks
 
     def isPositive(self, index: int) -> bool:
         return True

@@ -7,6 +7,7 @@ on counters (seed, epoch, sample) and not on who does the work.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from musket.core.errors import DataError
+from musket.core.errors import DataError, MusketError
 from musket.core.types import Batch, Sample
 from musket.data.queue_settings import QUEUE
 
@@ -175,16 +176,22 @@ class BatchLoader:
         from torch.utils.data import DataLoader
 
         limit = max(1, QUEUE.AUGMENTER_QUEUE_LIMIT // max(1, self.workers))
-        loader: DataLoader[Sample] = DataLoader(
+        loader: DataLoader[Sample | MusketError] = DataLoader(
             _Positions(self.read, epoch if self.augmented else None),
             batch_sampler=self.chunks(epoch),  # type: ignore[arg-type]
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=_collated,
             prefetch_factor=min(2, limit),
             generator=torch.Generator(),  # it draws a seed; the global generator belongs to the network
         )
-        for batch in loader:
-            yield self._pinned(batch)
+        iterator: Any = iter(loader)
+        try:
+            for batch in iterator:
+                if isinstance(batch, MusketError):
+                    raise batch
+                yield self._pinned(batch)
+        finally:
+            iterator._shutdown_workers()  # left to the garbage collector they outlive an error that is looked at
 
     def _finish(self, samples: list[Sample]) -> Batch:
         return self._pinned(collate(samples))
@@ -222,20 +229,58 @@ class _Pending:
             future.cancel()
 
 
-class _Positions(torch.utils.data.Dataset[Sample]):
-    """A reader under the face torch's DataLoader wants."""
+class _Positions(torch.utils.data.Dataset[Sample | MusketError]):
+    """A reader under the face torch's DataLoader wants.
+
+    Errors are handed over: raised here they would lose what they know of the sample, and show a worker's traceback.
+    """
 
     def __init__(self, read: SampleReader, draw: int | None):
         self.read = read
         self.draw = draw
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.read(index, self.draw)
+    def __getitem__(self, index: int) -> Sample | MusketError:
+        try:
+            return self.read(index, self.draw)
+        except MusketError as error:
+            return _portable(error)
+
+
+def _collated(samples: list[Sample | MusketError]) -> Batch | MusketError:
+    """A batch, or the first error there is."""
+    read: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, MusketError):
+            return sample
+        read.append(sample)
+    try:
+        return collate(read)
+    except MusketError as error:
+        return _portable(error)
+
+
+def _portable(error: MusketError) -> MusketError:
+    """An error that another process can receive: itself, or one with its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever a class of the user's own does
+        return MusketError(str(error))
+    return error
 
 
 def _configured_workers() -> int:
+    """Readers as the queue settings have them.
+
+    Raises:
+        MusketError: that is no number of readers.
+    """
     configured: Any = QUEUE.NB_WORKERS
-    return auto_workers() if configured == "auto" else int(configured)
+    if configured == "auto":
+        return auto_workers()
+    text = str(configured).strip()
+    if isinstance(configured, bool) or not (text.isascii() and text.isdigit()):
+        raise MusketError(f"NB_WORKERS must be a whole number from 0, or auto (one per core); found {configured!r}")
+    return int(text)
 
 
 def collate(samples: list[Sample]) -> Batch:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,7 +33,8 @@ from musket.core.errors import DataError, MusketError
 from musket.core.types import PredictionItem
 from musket.data.catalogue import PREPROCESSORS
 from musket.data.derived import DerivedDataSet
-from musket.data.views import CompositeDataSet, DataSet, target_of
+from musket.data.sources import code_digest
+from musket.data.views import CompositeDataSet, DataSet, SubDataSet, target_of
 
 INPUTS = ("input", "inp")
 
@@ -59,13 +59,14 @@ class PreprocessedItem(PredictionItem):
         return self.original().rootItem()
 
 
-def apply_preprocessing(dataset: Any, steps: Any, cache_folder: Path | None = None) -> Any:
+def apply_preprocessing(dataset: Any, steps: Any, cache_folder: Path | None = None, made_by: str = "") -> Any:
     """A dataset behind a chain of preprocessors.
 
     Args:
         dataset: any dataset.
         steps: as the key ``preprocessing`` has them; decorated functions may stand in place of names.
         cache_folder: where ``disk-cache`` stores items.
+        made_by: what made the dataset, and where, for ``disk-cache`` to tell datasets apart; empty: not known.
 
     Raises:
         RegistryError: no such preprocessor.
@@ -77,8 +78,9 @@ def apply_preprocessing(dataset: Any, steps: Any, cache_folder: Path | None = No
             continue
         for call in read_steps(step):
             entry = PREPROCESSORS.get(call.name)
-            needs_folder = "cache_folder" in entry.facts.get("supplied", ())
-            supplied = {"cache_folder": cache_folder} if needs_folder else {}
+            wanted = () if entry.facts.get("custom") else entry.facts.get("supplied", ())
+            given = {"cache_folder": cache_folder, "made_by": made_by}
+            supplied = {name: value for name, value in given.items() if name in wanted}
             dataset = entry.load()(dataset, *call.args, **call.kwargs, **supplied)
     return dataset
 
@@ -99,8 +101,12 @@ def each_component(dataset: Any, make: Callable[[Any], Any]) -> Any:
 
 def derived_name(dataset: Any, step: str, options: Mapping[str, Any]) -> str:
     """Name of a dataset behind a step: the parent's, the step's, and its arguments in alphabetical order."""
+    return f"{name_of(dataset)} {_call(step, options)}"
+
+
+def _call(step: str, options: Mapping[str, Any]) -> str:
     arguments = ", ".join(f"{name}={options[name]}" for name in sorted(options))
-    return f"{name_of(dataset)} {step}{f'({arguments})' if arguments else ''}"
+    return f"{step}({arguments})" if arguments else step
 
 
 def name_of(dataset: Any) -> str:
@@ -160,6 +166,12 @@ def dataset_transformer(function: Any) -> Callable[..., Any]:
             and changed.name in ("", getattr(dataset, "name", ""))
         ):
             changed.name = derived_name(dataset, function.__name__, given)
+        step = _recipe(function, function.__name__, given)
+        before = recipes(dataset)
+        if changed is not dataset or before[-1:] != [step]:
+            if not hasattr(changed, "__dict__"):  # there is no room to note the step
+                changed = DerivedDataSet(changed)
+            changed.preprocessing_steps = [*before, step]
         return changed
 
     return _registered(apply, (receiver,))
@@ -195,6 +207,8 @@ class PreprocessedDataSet(DerivedDataSet):
         whole: whether that is the item.
     """
 
+    training_differs = False
+
     def __init__(self, child: Any, step: Any, options: dict[str, Any], receiver: str, whole: bool):
         super().__init__(child)
         self.step = step
@@ -221,15 +235,13 @@ class PreprocessedDataSet(DerivedDataSet):
     @property
     def recipe(self) -> str:
         """The step, its arguments, and a digest of its code."""
-        try:
-            code = inspect.getsource(self.step.__wrapped__)
-        except (OSError, TypeError):  # typed at a prompt, or not in Python
-            code = ""
-        digest = hashlib.blake2b(code.encode(), digest_size=8).hexdigest()
-        return f"{derived_name('', self.step.__name__, self.options).strip()} {digest}"
+        return _recipe(self.step.__wrapped__, self.step.__name__, self.options)
 
     def _changed(self, item: PredictionItem, index: int, is_train: bool) -> PredictionItem:
-        given = copy.copy(item) if self.whole else item.x
+        given: Any = copy.deepcopy(item.x)  # the function may work in place, and the dataset may hold its arrays
+        if self.whole:
+            x, given = given, copy.copy(item)
+            given.x, given.y = x, copy.deepcopy(item.y)
         try:
             result = self._run(given)
         except MusketError:
@@ -250,6 +262,24 @@ class PreprocessedDataSet(DerivedDataSet):
 
     def get_target(self, index: int) -> Any:
         return self[index].y if self.whole else target_of(self.child, index)
+
+
+def _recipe(function: Any, name: str, options: Mapping[str, Any]) -> str:
+    """A step, its arguments, and a digest of its code."""
+    return f"{_call(name, options)} {code_digest(function)}"
+
+
+def recipes(dataset: Any) -> list[str]:
+    """What the preprocessors below a dataset are, innermost first: each with its arguments and a digest of its code."""
+    if hasattr(dataset, "preprocessing_steps"):
+        return list(dataset.preprocessing_steps)
+    if isinstance(dataset, PreprocessedDataSet):
+        return [*recipes(dataset.child), dataset.recipe]
+    if isinstance(dataset, SubDataSet):
+        return recipes(dataset.ds)
+    if isinstance(dataset, CompositeDataSet):
+        return list(dict.fromkeys(step for part in dataset.components for step in recipes(part)))
+    return recipes(dataset.child) if isinstance(dataset, DerivedDataSet) else []
 
 
 def preprocessed(before: PredictionItem, x: Any, y: Any, known: Mapping[str, Any] | None = None) -> PreprocessedItem:

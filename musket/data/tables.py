@@ -169,6 +169,10 @@ class _MaskTable(FileDataSet):
     def get_id(self, index: int) -> str:
         return self.ids[index]
 
+    def source_files(self) -> list[str]:
+        """The images; of the table, the runs that were read count."""
+        return [f"{self.imagePath[folder]}/{name}" for folder, name in zip(self._folder, self._files, strict=True)]
+
     def isPositive(self, index: int) -> bool:
         """Whether the table has a run for this image."""
         index = range(len(self))[index]

@@ -152,6 +152,10 @@ class FileDataSet(IndexedDataSet):
         """``read(path)``, from the cache if there is one. ``read`` is a function of a module; its errors pass."""
         return read(path) if self.cache is None else self.cache.read(read, path)
 
+    def source_files(self) -> list[str]:
+        """Every file the items are made of; empty where the dataset does not say."""
+        return []
+
 
 class SubDataSet(DataSet):
     """A selection of the items of a dataset, in any order; reading goes through to the dataset.

@@ -47,11 +47,11 @@ class DatasetSources:
         """The dataset of the key ``dataset``."""
         if self.spec.dataset is None:
             raise self._refusal("dataset", f"no dataset in the config and none given to fit(){self._known()}")
-        return self._preprocessed(self._made(self.spec.dataset, "dataset"))
+        return self._preprocessed(self._made(self.spec.dataset, "dataset"), self.spec.dataset)
 
     def entry(self, name: str) -> Any:
         """An entry of ``datasets``."""
-        return self._preprocessed(self._entry(name))
+        return self._preprocessed(self._entry(name), name)
 
     def _entry(self, name: str) -> Any:
         form = self.spec.datasets.get(name)
@@ -64,20 +64,34 @@ class DatasetSources:
         form = self.spec.extra_train_data
         if isinstance(form, str) and form in extra_train:
             return extra_train[form]
-        return None if form is None else self._preprocessed(self._made(form, "extra_train_data"))
+        return None if form is None else self._preprocessed(self._made(form, "extra_train_data"), form)
 
-    def _preprocessed(self, dataset: Any) -> Any:
+    def _preprocessed(self, dataset: Any, form: DatasetForm | str) -> Any:
         """A dataset behind the chain of the key ``preprocessing``."""
         folder = default_cache_folder(None if self.project is None else self.project.root)
-        return apply_preprocessing(dataset, self.spec.preprocessing, folder)
+        return apply_preprocessing(dataset, self.spec.preprocessing, folder, self._told(form))
+
+    def _told(self, form: DatasetForm | str) -> str:
+        """What makes a dataset, and where: the same in experiments that share the project and the call."""
+        owner = self.layout.folder if self.project is None else self.project.root
+        where = self._data_folder() or Path.cwd()
+        return f"{owner.absolute()} {where.absolute()} {self._spelled(form)}"
+
+    def _spelled(self, form: DatasetForm | str, above: tuple[str, ...] = ()) -> str:
+        """A form with the entries of ``datasets`` it names written out."""
+        names = [form] if isinstance(form, str) else getattr(form, "form", None)
+        if not isinstance(names, list):
+            return repr(form)
+        below = {name: self.spec.datasets.get(name) for name in names if name not in above}
+        return str({name: each and self._spelled(each, (*above, name)) for name, each in below.items()})
 
     def transformed(self, dataset: Any) -> Any:
         """A dataset passed through the function of the key ``pretrain_transform``."""
         name = self.spec.pretrain_transform
         return dataset if name is None else self._run(self.function(name, "pretrain_transform"), name, (dataset,))
 
-    def augmented(self, dataset: Any) -> Any:
-        """The dataset, read in training as ``dataset_augmenter`` shows it."""
+    def augmented(self, dataset: Any, ids: Sequence[str] | None = None) -> Any:
+        """The dataset, which has these ids, read in training as ``dataset_augmenter`` shows it."""
         if self.spec.dataset_augmenter is None:
             return dataset
         options = dict(self.spec.dataset_augmenter)
@@ -89,7 +103,7 @@ class DatasetSources:
                 f"dataset_augmenter {name} returned {type(augment).__name__}; it must return a function that takes the "
                 "dataset and returns the one to train on"
             )
-        return TrainingView(dataset, self._run(augment, name, (dataset,)))
+        return TrainingView(dataset, self._run(augment, name, (dataset,)), ids)
 
     def group_function(self) -> Callable[[Any], Any] | None:
         """The function of the key ``groupFunc``."""

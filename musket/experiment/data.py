@@ -14,6 +14,7 @@ from musket.core.types import Split
 from musket.data.cache import DecodeCache, attach_cache, default_cache_folder
 from musket.data.crops import CropAndSplit
 from musket.data.identity import sample_ids
+from musket.data.item_caches import store_items
 from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
 from musket.data.views import CompositeDataSet, SubDataSet
@@ -84,6 +85,7 @@ def prepare(
     project: Project | None,
     *,
     store: bool = True,
+    keep: bool | None = None,
     holdout: Sequence[int] | None = None,
 ) -> PreparedData:
     """Ids and splits of a dataset under a config; the splits are stored beside it the first time.
@@ -93,15 +95,16 @@ def prepare(
     in training. Stored are the splits of the main data, so that extra data may come and go.
 
     Args:
-        store: False leaves the disk as it is.
+        store: False leaves the experiment's folder as it is.
+        keep: whether what is read is kept in the caches on disk; default: as ``store`` says.
         holdout: positions of the holdout, in place of ``testSplit``.
 
     Raises:
         DataError: the dataset is empty or cannot be read, or cannot be split that way.
         ArtifactError: stored splits belong to other data or other settings.
     """
-    if store:
-        keep_decoded(spec, layout, dataset, project)
+    keep = store if keep is None else keep
+    _keep(keep, spec, layout, dataset, project)
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty; there is nothing to train on")
     sources = DatasetSources(spec, layout, project)
@@ -124,10 +127,9 @@ def prepare(
     data = PreparedData(main, ids, found.folds, held, Positivity(main), dataset)
     extra = sources.extra_train()
     if extra is not None:
-        if store:
-            keep_decoded(spec, layout, extra, project)
+        _keep(keep, spec, layout, extra, project)
         data = with_extra(data, extra)
-    return replace(data, dataset=sources.augmented(data.dataset))
+    return replace(data, dataset=sources.augmented(data.dataset, data.ids))
 
 
 def split_settings(spec: SegmentationSpec) -> SplitSettings:
@@ -188,6 +190,12 @@ def with_extra(data: PreparedData, extra: Any) -> PreparedData:
         is_positive=Positivity(joined),
         extra=data.extra + len(ids),
     )
+
+
+def _keep(keep: bool, spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
+    store_items(dataset, keep)
+    if keep:
+        keep_decoded(spec, layout, dataset, project)
 
 
 def keep_decoded(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> None:

@@ -71,10 +71,12 @@ class FoldedDataSet:
         :meth:`foldIterations` batches.
 
         Raises:
-            DataError: training, and there are fewer samples than a batch.
+            DataError: there is no sample; training, and there are fewer samples than a batch.
         """
         if isTrain:
             self._check_batch(foldNum, negatives)
+        elif not self.foldIterations(foldNum, False, negatives):
+            raise DataError(f"fold {foldNum}: there is no sample to validate on")
         for epoch in itertools.count():
             for batch in self._epoch(foldNum, isTrain, negatives, epoch):
                 assert batch.targets is not None, "samples without a truth are refused when they are read"

@@ -127,6 +127,7 @@ def test_augmenters_come_first_and_the_size_stays(tmp_path: Path) -> None:
 )
 def test_pictures_come_in_the_depth_of_the_image(dtype: type, factor: float, tmp_path: Path) -> None:
     image, mask = square(dtype=dtype)
+    image = image / dtype(255) if dtype is np.float32 else image
     result, _ = replaced(write_plain(tmp_path, RED), image, mask)
     assert result.dtype == dtype
     np.testing.assert_allclose(result[0, 0], np.array(RED) * factor, rtol=1e-6)
