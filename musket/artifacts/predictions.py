@@ -2,13 +2,15 @@
 
 A store is a folder with ``<position>.npy.npz`` for every sample and ``index.json``, which names the ids in order and
 what the predictions came from (the digest). The index is written last, so a folder without one holds nothing that
-counts, and a folder whose digest is another one is that of other weights or settings.
+counts, and a folder whose digest is another one is that of other weights or settings. It also names the size of every
+file, without which nothing counts either, and what each prediction's image looked like.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ from musket.artifacts.files import in_words, write_atomic
 from musket.core.errors import ArtifactError
 
 INDEX = "index.json"
-FORMAT = 1
+FORMAT = 2
 _SUFFIX = ".npy.npz"
 
 
@@ -39,6 +41,13 @@ def digest(facts: Mapping[str, Any], weights: Sequence[Path]) -> str:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise ArtifactError(f"cannot be read: {in_words(error)}", path) from error
+    return total.hexdigest()
+
+
+def image_mark(image: np.ndarray) -> str:
+    """What an image is recognised by: a digest of its shape, depth and pixels, as 16 characters."""
+    total = hashlib.blake2b(f"{image.shape} {image.dtype}".encode(), digest_size=8)
+    total.update(np.ascontiguousarray(image).data)
     return total.hexdigest()
 
 
@@ -83,6 +92,8 @@ class PredictionWriter:
         self.digest = digest
         self.scale = scale
         self._ids: list[str] = []
+        self._sizes: list[int] = []
+        self._images: list[str | None] = []
 
     def __enter__(self) -> PredictionWriter:
         try:
@@ -97,15 +108,21 @@ class PredictionWriter:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, sample: str, scores: np.ndarray) -> None:
-        """Store the scores of a sample, H x W x classes (any shape will do)."""
+    def add(self, sample: str, scores: np.ndarray, image: np.ndarray | None = None) -> None:
+        """Store the scores of a sample, H x W x classes (any shape will do).
+
+        Args:
+            image: what was predicted. Read back for another image the scores are refused.
+        """
         path = _file(self.folder, len(self._ids))
         try:
             # The index vouches for the file, so it need not be synced: what a power cut left of it fails its checksum.
             np.savez_compressed(path, scores=encode(scores, self.scale), digest=np.array(self.digest))
+            self._sizes.append(path.stat().st_size)
         except OSError as error:
             raise ArtifactError(f"cannot be written: {in_words(error)}", path) from error
         self._ids.append(sample)
+        self._images.append(None if image is None else image_mark(image))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -115,7 +132,7 @@ class PredictionWriter:
                 _file(self.folder, position).unlink(missing_ok=True)
             return
         index = {"format": FORMAT, "digest": self.digest, "scale": self.scale, "ids": self._ids}
-        write_atomic(self.folder / INDEX, json.dumps(index))
+        write_atomic(self.folder / INDEX, json.dumps(index | {"sizes": self._sizes, "images": self._images}))
 
 
 class StoredPredictions:
@@ -126,11 +143,12 @@ class StoredPredictions:
         digest: what the predictions came from.
     """
 
-    def __init__(self, folder: Path, digest: str, scale: int | None, ids: Sequence[str]):
+    def __init__(self, folder: Path, digest: str, scale: int | None, ids: Sequence[str], images: Sequence[str | None]):
         self.folder = folder
         self.digest = digest
         self.scale = scale
         self.ids = tuple(ids)
+        self._images = tuple(images)
         self._positions = {sample: position for position, sample in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -143,10 +161,19 @@ class StoredPredictions:
         return (self[position] for position in range(len(self)))
 
     def __getitem__(self, sample: str | int) -> np.ndarray:
-        """Scores (float32) by sample id, or by position.
+        """Scores (float32) by sample id, or by position. Raises as :meth:`read`."""
+        return self.read(sample)
+
+    def read(self, sample: str | int, image: np.ndarray | None = None) -> np.ndarray:
+        """Scores (float32) of a sample.
+
+        Args:
+            sample: its id, or its position.
+            image: the sample's image of today.
 
         Raises:
-            ArtifactError: there is no such sample here, or its file is damaged, gone or of other weights.
+            ArtifactError: there is no such sample here; its file is damaged, gone or of other weights; or the image is
+                another one than that which was predicted.
         """
         if isinstance(sample, str):
             if sample not in self._positions:
@@ -154,26 +181,48 @@ class StoredPredictions:
             position = self._positions[sample]
         else:
             position = range(len(self.ids))[sample]
+        mark = None if image is None else self._images[position]
+        if mark is not None and image is not None and image_mark(image) != mark:
+            raise ArtifactError(
+                f"the image of sample {self.ids[position]!r} is not the one that was predicted; the data changed under "
+                "the same ids. Delete the folder, then it is predicted anew",
+                self.folder,
+            )
         path = _file(self.folder, position)
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 digest, stored = str(arrays["digest"]), arrays["scores"]
+        except FileNotFoundError:
+            raise ArtifactError(
+                "is gone since it was asked for, as predictions are when their networks are trained anew; ask for the "
+                "predictions again",
+                path,
+            ) from None
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtifactError(f"not readable as a stored prediction ({error}); delete the folder", path) from error
         if digest != self.digest:
-            raise ArtifactError("was overwritten by predictions of other weights; ask for them again", path)
+            raise ArtifactError(
+                "was overwritten by predictions of other weights, settings or data; ask for them again", path
+            )
         return decode(stored, self.scale)
 
 
 def stored(folder: Path, digest: str, ids: Sequence[str] | None = None) -> StoredPredictions | None:
-    """The predictions of a folder; None when it holds none, or not of this digest or these samples (in any order)."""
+    """The predictions of a folder; None when it holds none, or not of this digest or these samples (in any order).
+
+    None as well when a file is gone or has not the size it was written with.
+    """
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
-        found = StoredPredictions(folder, str(index["digest"]), index["scale"], index["ids"])
+        found = StoredPredictions(folder, str(index["digest"]), index["scale"], index["ids"], index["images"])
+        with os.scandir(folder) as files:
+            sizes = {file.name: file.stat().st_size for file in files}
+        whole = [sizes.get(_file(folder, position).name) for position in range(len(found))] == index["sizes"]
     except (OSError, ValueError, KeyError, TypeError):  # none, or none of ours: predicted anew
         return None
-    same = found.digest == digest and index.get("format") == FORMAT and (ids is None or set(ids) == set(found.ids))
-    return found if same else None
+    known = whole and index.get("format") == FORMAT and len(found.ids) == len(index["images"])
+    same = found.digest == digest and (ids is None or set(ids) == set(found.ids))
+    return found if known and same else None
 
 
 def _file(folder: Path, position: int) -> Path:

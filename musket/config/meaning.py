@@ -256,14 +256,25 @@ def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Finding
     if spec.experiment_result is None:
         return
     bare = bare_figure(spec.experiment_result)
-    own = [bare_figure(metric.name) for metric in spec.final_metrics]
+    if bare == "loss" and spec.experiment_result.endswith("_holdout"):
+        message = "the loss is logged on validation parts alone; on the holdout name a metric, or a loss by its name"
+        yield Finding(("experiment_result",), f"found {describe(spec.experiment_result)}; {message}")
     if bare in vocabulary.metrics or bare in vocabulary.final_metrics or bare == "loss":
         return
-    if not any(bare.startswith(f"{name}_") for name in own):  # a further figure of that metric
+    own = [bare_figure(metric.name) for metric in spec.final_metrics]
+    if not any(_further_figure(bare, name, vocabulary) for name in own):
         known = [*vocabulary.metrics.spellings(), *vocabulary.final_metrics.spellings()]
         near = closest(bare, known)
         hint = f"nearest: {', '.join(near)}" if near else "name a metric, with val_ before it or _holdout after it"
         yield Finding(("experiment_result",), f"no such metric {describe(bare)}; {hint}")
+
+
+def _further_figure(bare: str, name: str, vocabulary: Vocabulary) -> bool:
+    """Whether ``<name>_<key>`` may be a figure of a final metric. Which keys a user's own one gives is not known."""
+    facts = vocabulary.final_metrics.get(name).facts if name in vocabulary.final_metrics else {}
+    if "figure" in facts:
+        return bool(facts.get("best_threshold")) and bare == f"{name}_treshold"
+    return bare.startswith(f"{name}_")
 
 
 def bare_figure(name: str) -> str:

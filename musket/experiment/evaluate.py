@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import torch
 from musket.artifacts import records
 from musket.artifacts.predictions import PredictionWriter
 from musket.config.meaning import bare_figure
-from musket.core.errors import ArtifactError, DataError, MusketError
+from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError
 from musket.data.views import check_rows
 from musket.experiment import finals, inference
 from musket.experiment import predictions as stores
@@ -47,18 +47,31 @@ class Group:
 
 @dataclass
 class Evaluation:
-    """What summary.yaml is to hold, and what a user's own metrics came to grief over."""
+    """What summary.yaml is to hold, and what a user's own metrics came to grief over.
+
+    Attributes:
+        missing: what ``experiment_result`` asks for, where no metric gave it; in words.
+    """
 
     summary: dict[str, Any] = field(default_factory=dict)
     failed: dict[str, Exception] = field(default_factory=dict)
+    missing: str = ""
 
     def raise_if_failed(self) -> None:
-        """Raises MusketError naming the first metric that failed. The summary, without it, is worth writing first."""
+        """Raises MusketError naming the first metric that failed, or the figure that is missing.
+
+        The summary, without it, is worth writing first.
+        """
         for name, error in self.failed.items():
             raise MusketError(
                 f"final metric {name} failed: {type(error).__name__}: {error}. Everything is trained, and summary.yaml "
                 "is written without it; mend the metric, then createSummary() adds it without training again"
             ) from error
+        if self.missing:
+            raise MusketError(
+                f"{self.missing}. Everything is trained, and summary.yaml is written; mend experiment_result or the "
+                "metric, then createSummary() adds it without training again"
+            )
 
 
 def check(experiment: Experiment, data: PreparedData) -> None:
@@ -122,6 +135,8 @@ def summarize(experiment: Experiment, data: PreparedData, folds: Sequence[int], 
         "stages": summaries[:-1],
         "allStages": summaries[-1],
     }
+    if spec.experiment_result is not None and result.summary["experiment_result"] is None:
+        result.missing = no_figure(f"experiment_result is {spec.experiment_result}", summaries[-1])
     if result.failed:
         result.summary["failed"] = {name: f"{type(error).__name__}: {error}" for name, error in result.failed.items()}
     return result
@@ -136,6 +151,16 @@ def _block(per_fold: Sequence[Scores], holdout: Scores | None, failed: Iterable[
         block[name] = records.statistics(values or [math.nan])
     block |= {f"{name}_holdout": value for name, value in (holdout or {}).items() if name not in failed}
     return dict(sorted(block.items()))
+
+
+def no_figure(asked: str, block: Mapping[str, Any]) -> str:
+    """The sentence for a figure that is not among those of a summary.
+
+    Args:
+        asked: what was asked for, as the begin of the sentence.
+        block: the summary's figures of all stages.
+    """
+    return f"{asked}, but there is no such figure; there are: {', '.join(block) or 'none'}"
 
 
 def _result(experiment: Experiment, block: dict[str, Any], folds: Sequence[int]) -> dict[str, Any] | None:
@@ -153,10 +178,18 @@ def _result(experiment: Experiment, block: dict[str, Any], folds: Sequence[int])
     name = find_column(bare, block)
     if name is not None:
         return {"name": name, "value": block[name]["mean"]}
-    best = [
-        one["best"] for one in experiment.info(asked) if one["fold"] in folds and one["stage"] == len(spec.stages) - 1
-    ]
+    logged, _ = experiment._best_logged(asked)
+    best = [one["best"] for one in logged if one["fold"] in folds and one["stage"] == len(spec.stages) - 1]
     return {"name": asked, "value": math.fsum(best) / len(best)} if best else None
+
+
+def _is_final(experiment: Experiment, name: str) -> bool:
+    """Whether a final metric has this very name; else it is a further figure, ``<metric>_<key>``, of another one."""
+    try:
+        finals.find_final(experiment, name)
+    except ConfigError:
+        return False
+    return True
 
 
 class _Judge:
@@ -171,7 +204,7 @@ class _Judge:
         bare = None if spec.experiment_result is None else bare_figure(spec.experiment_result)
         extra = bare is not None and bare in METRICS and find_column(bare, spec.metrics) is None
         self.metrics = [*spec.metrics, *([bare] if extra and bare else [])]
-        if bare is not None and bare not in METRICS and bare != "loss" and not any(bare.startswith(n) for n in names):
+        if bare is not None and bare not in (*names, "loss") and bare not in METRICS and _is_final(experiment, bare):
             names.append(bare)
         self.names = names
         found = {name: finals.find_final(experiment, name) for name in names}
@@ -205,11 +238,11 @@ class _Judge:
                 for metric, scores in zip(metrics, scored.scores, strict=False):
                     metric.update(truth, torch.from_numpy(scores).permute(2, 0, 1)[None])
                 for writer, scores in zip(writers, scored.scores, strict=False):
-                    writer.add(scored.id, scores)
+                    writer.add(scored.id, scores, scored.image)
         found = dict(zip(judged, (metric.compute() for metric in metrics), strict=True))
         for group, writer in zip(judged, writers, strict=False):
             store = stores.reopened(writer.folder, writer.digest)
-            dataset = PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, experiment)
+            dataset = PredictionDataSet(source.dataset, source.ids, store.read, source.name, experiment)
             found[group] |= self._of_dataset(dataset, group)
         return [found[group] for group in groups]
 
@@ -254,7 +287,7 @@ def _dump(experiment: Experiment, source: Source, part: str, folds: Sequence[int
     last = len(experiment.spec.stages) - 1
     for fold in folds:
         store = stores.stored(experiment, source, fold, last)
-        dataset = PredictionDataSet(source.dataset, source.ids, store.__getitem__, source.name, experiment)
+        dataset = PredictionDataSet(source.dataset, source.ids, store.read, source.name, experiment)
         for kind in ("gt", "pt"):
             path = experiment.layout.prediction_table(part, fold, last, kind)
             dataset.dump(path, encode_y=kind == "gt")

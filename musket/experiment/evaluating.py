@@ -26,7 +26,8 @@ class Evaluating:
     """Methods of :class:`musket.experiment.facade.Experiment`.
 
     Args:
-        fold: one fold or several, None for all; the mean of several is taken.
+        fold: one fold or several, None for all; the mean of several is taken. Methods that look at a fold's own
+            validation part (find_treshold, evaluate, evaluateAll) take one, from 0 on.
         stage: one stage or several, None for all, -1 for the last.
         ds: the dataset, or the name of one; None for the config's, or the one last handed to ``fit``.
         negatives: samples without object: "real" or "all", "none", or a number per positive one.
@@ -55,15 +56,17 @@ class Evaluating:
 
         Raises:
             ArtifactError: no fold is trained to its end, or one that is asked for is not.
-            MusketError: a metric of the user's failed; the summary is written without it.
+            MusketError: a metric of the user's failed, or none gave what experiment_result asks for; the summary is
+                written without it.
         """
         from musket.experiment.evaluate import check
+        from musket.experiment.inference import listed
         from musket.experiment.run import trained_folds
 
         data = self._prepare()
         check(self._self, data)
         trained = trained_folds(self.spec, self.layout, len(data.folds))
-        folds = trained if foldsToExecute is None else list(foldsToExecute)
+        folds = listed("foldsToExecute", foldsToExecute, trained)
         missing = [fold for fold in folds if fold not in trained]
         if missing or not folds:
             which = f"fold {missing[0]} is not" if missing else "no fold is"
@@ -97,8 +100,16 @@ class Evaluating:
         """
         summary = records.read_yaml(self.layout.summary)
         judged = summary.get("experiment_result") if isinstance(summary, dict) else None
-        if not isinstance(judged, dict):
+        if not isinstance(summary, dict) or "experiment_result" not in summary:
             raise ArtifactError("it holds no experiment_result; createSummary() writes it", self.layout.summary)
+        if not isinstance(judged, dict):
+            from musket.experiment.evaluate import no_figure
+
+            spec = self.spec
+            asked = f"experiment_result is {spec.experiment_result or 'not given'}"
+            asked += "" if spec.experiment_result else f" and primary_metric {spec.primary_metric}"
+            words = no_figure(asked, summary.get("allStages") or {})
+            raise ArtifactError(f"{words}. Name one of them, then createSummary() writes it", self.layout.summary)
         return float(judged["value"])
 
     # --------------------------------------------------------------------------------------- stored predictions
@@ -131,7 +142,8 @@ class Evaluating:
         Args:
             dataset: a dataset, or the name of one.
             limit: at most this many items; -1 for all.
-            dsPath: folder of the files. Default ``predictions/NAME[stages]folds.npy`` of the experiment.
+            dsPath: folder of the files. Default ``predictions/NAME[stages]folds.npy`` of the experiment, with a few
+                characters behind the name for a dataset of one's own, for a limit, and for views.
             cacheModel: no effect; networks are loaded for the call.
             verbose: 0 shows no progress.
         """
@@ -148,11 +160,15 @@ class Evaluating:
 
         Returns:
             ``{"score": ..., "treshold": ...}``; the lowest threshold of equals.
+
+        Raises:
+            ArtifactError: there is no such fold, or several are asked for.
         """
         from musket.experiment.evaluate import best_threshold
-        from musket.experiment.predictions import part_of
+        from musket.experiment.predictions import fold_of, part_of
 
         data = self._prepare(ds)
+        fold = fold_of(data, fold)
         part = part_of(data, data.folds[fold].validation, f"validation{fold}", fold)
         return best_threshold(self._self, part, fold, stage, func)
 
@@ -185,19 +201,26 @@ class Evaluating:
         ttflips: Any = None,
         batchSize: int | None = None,
     ) -> Iterator[PredictedBatch]:
-        """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch."""
+        """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch.
+
+        Raises:
+            ArtifactError: there is no such fold, or several are asked for.
+        """
         yield from self._judged(ds, fold, stage, negatives, ttflips, batchSize, -1)
 
     def _judged(
         self, ds: Any, fold: int, stage: Choice, negatives: Any, ttflips: Any, batch_size: int | None, limit: int
     ) -> Iterator[PredictedBatch]:
         from musket.data.sampling import part_order
+        from musket.experiment.inference import batch_of
+        from musket.experiment.predictions import fold_of
         from musket.predict.results import batches
 
         data = self._prepare(ds)
+        fold = fold_of(data, fold)
         positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
         part = data.subset(positions, f"validation{fold}")
-        size = batch_size or self.spec.inference_batch
+        size = batch_of(self.spec, batch_size)
         yield from batches(self._on_dataset(part, fold, stage, limit, size, ttflips, needs_truth=True), size)
 
 

@@ -260,14 +260,19 @@ class Experiment(Previewing, Predicting, Evaluating):
         return data.subset([position for position in range(count) if position not in kept], "train")
 
     def validation(self, ds: Any = None, foldNum: int = 0) -> Any:
-        """The validation part of a fold."""
-        data = self._prepare(ds)
-        return data.subset(data.folds[foldNum].validation, f"validation{foldNum}")
+        """The validation part of a fold. Raises ArtifactError when there is no such fold."""
+        return self._part(ds, foldNum, "validation")
 
     def train(self, ds: Any = None, foldNum: int = 0) -> Any:
-        """The training part of a fold."""
+        """The training part of a fold. Raises ArtifactError when there is no such fold."""
+        return self._part(ds, foldNum, "train")
+
+    def _part(self, ds: Any, fold: int, part: str) -> Any:
+        from musket.experiment.predictions import fold_of
+
         data = self._prepare(ds)
-        return data.subset(data.folds[foldNum].train, f"train{foldNum}")
+        number = fold_of(data, fold)
+        return data.subset(getattr(data.folds[number], part), f"{part}{number}")
 
     # -------------------------------------------------------------------------------------------------- results
 
@@ -275,26 +280,41 @@ class Experiment(Previewing, Predicting, Evaluating):
         """Best value of ``metric`` (default: the primary one) per trained fold and stage, and the smallest rate used.
 
         Returns:
-            records ``{fold, stage, best, lr}``; best is the maximum or minimum, as the metric's direction says.
+            records ``{fold, stage, best, lr}``; best is the maximum or minimum, as the metric's direction says; no
+            record before anything is trained.
+
+        Raises:
+            ArtifactError: no such value is logged; names those that are.
         """
+        from musket.metrics.catalogue import find_column
+
+        name = metric or self.spec.primary_metric
+        found, columns = self._best_logged(name)
+        if columns and not found and find_column(name, columns) is None:
+            raise ArtifactError(f"{name!r} is not logged; there are {', '.join(columns)}", self.layout.folder)
+        return found
+
+    def _best_logged(self, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """What :meth:`info` gives, and all columns that are logged."""
         from musket.experiment.unit import primary_monitor
         from musket.metrics.catalogue import direction, find_column
 
-        name = metric or self.spec.primary_metric
         mode = primary_monitor(self.spec).mode if name == self.spec.primary_metric else direction(name)
         best = min if mode == "min" else max
-        found = []
+        found: list[dict[str, Any]] = []
+        columns: dict[str, None] = {}
         for fold, stage in itertools.product(range(self._fold_count()), range(len(self.spec.stages))):
             path = self.layout.metrics(fold, stage)
             if not path.exists():
                 continue
             rows = records.read_rows(path)
+            columns |= dict.fromkeys(rows[0] if rows else ())
             column = find_column(name, rows[0]) if rows else None
             values = [row[column] for row in rows if column is not None and not math.isnan(row[column])]
             if values:
                 lr = min(row["lr"] for row in rows)
                 found.append({"fold": fold, "stage": stage, "best": best(values), "lr": lr})
-        return found
+        return found, list(columns)
 
     def _fold_count(self) -> int:
         """Folds as they were split, or as the config says where nothing was split yet."""

@@ -129,7 +129,7 @@ class EachEpoch(Metric):
             return {}
         self._writer.__exit__(None, None, None)
         store = reopened(self.folder, "this epoch")
-        dataset = _AtMaskSize(self.source.dataset, self.source.ids, store.__getitem__, self.source.name)
+        dataset = _AtMaskSize(self.source.dataset, self.source.ids, store.read, self.source.name)
         try:
             return flat(self.name, self.function(self.model, dataset))
         finally:

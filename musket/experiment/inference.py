@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 
 from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError
+from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.runtime import make_fabric, memory_format
 from musket.experiment import build
 from musket.predict.crops import Crops
@@ -45,9 +46,11 @@ def choose(spec: SegmentationSpec, fold_count: int, fold: Choice, stage: Choice)
 
     Raises:
         ArtifactError: there is no such fold or stage.
+        MusketError: none is asked for, or something that is no number.
     """
-    stages = [number + len(spec.stages) if number < 0 else number for number in _listed(stage, range(len(spec.stages)))]
-    folds = _listed(fold, range(fold_count))
+    asked = listed("stage", stage, range(len(spec.stages)))
+    stages = [number + len(spec.stages) if number < 0 else number for number in asked]
+    folds = listed("fold", fold, range(fold_count))
     for kind, chosen, count in (("fold", folds, fold_count), ("stage", stages, len(spec.stages))):
         for number in chosen:
             if not 0 <= number < count:
@@ -55,10 +58,45 @@ def choose(spec: SegmentationSpec, fold_count: int, fold: Choice, stage: Choice)
     return [MemberKey(one_fold, one_stage) for one_fold in folds for one_stage in stages]
 
 
-def _listed(choice: Choice, all_of_them: Sequence[int]) -> list[int]:
+def listed(kind: str, choice: Any, all_of_them: Iterable[int]) -> list[int]:
+    """A choice of folds or stages, one, several or None for all, as a list.
+
+    Raises:
+        MusketError: it is empty, or no whole number.
+    """
     if choice is None:
         return list(all_of_them)
-    return [choice] if isinstance(choice, int) else list(choice)
+    several = isinstance(choice, Iterable)
+    found = [whole(number) for number in choice] if several else [whole(choice)]
+    numbers = [number for number in found if number is not None]
+    if not numbers or len(numbers) < len(found):
+        raise MusketError(f"{kind}: give a whole number, a list of some, or None for all; found {choice!r}")
+    return numbers
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, of numpy as well, as Python's own; None for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def batch_of(spec: SegmentationSpec, batch_size: int | None) -> int:
+    """Images that are predicted at once: as asked for, by default ``inference_batch``.
+
+    Raises:
+        MusketError: no whole number of 1 and above.
+    """
+    if batch_size is None:
+        return spec.inference_batch
+    size = whole(batch_size)
+    if size is None or size < 1:
+        raise MusketError(
+            f"batch_size: a whole number of 1 and above, or None for inference_batch of the config; "
+            f"found {batch_size!r}"
+        )
+    return size
 
 
 class TrainedModel:
@@ -121,10 +159,22 @@ class TrainedModel:
 
         Returns:
             N x H x W x classes float32 for an array, a list of H x W x classes for a list; each at its image's size.
+
+        Raises:
+            DataError: an image has another depth or number of channels, see :func:`build.checked_image`; named by its
+                position.
         """
-        sources = [Source(str(number), _constant(image)) for number, image in enumerate(images)]
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise DataError(
+                f"images have shape {images.shape}; expected images x height x width x channels, "
+                "for a single image image[None]"
+            )
+        shape = build.TargetShape.of(self.spec)
+        sources = [Source(str(number), _constant(image, str(number), shape)) for number, image in enumerate(images)]
         scores = [one.scores[0] for one in self.scored(sources, batch_size, ttflips=ttflips)]
-        return np.stack(scores) if isinstance(images, np.ndarray) else scores
+        if not isinstance(images, np.ndarray):
+            return scores
+        return np.stack(scores) if scores else np.zeros((*images.shape[:3], shape.classes), np.float32)
 
     def scored(
         self,
@@ -140,7 +190,7 @@ class TrainedModel:
             ttflips: test-time views; ``testTimeAugmentation`` in the config overrides it.
 
         Raises:
-            MusketError: unknown views.
+            MusketError: unknown views, or a batch of less than one image.
         """
         override = self.spec.testTimeAugmentation
         views = views_of(ttflips if override is None else override)
@@ -149,7 +199,7 @@ class TrainedModel:
             [averaged(forward, views) for forward in self.forwards],
             self.fit,
             self.device,
-            batch_size=batch_size or self.spec.inference_batch,
+            batch_size=batch_of(self.spec, batch_size),
             groups=groups,
             weights=self.weights,
             crops=self.crops,
@@ -206,8 +256,8 @@ def input_fit(spec: SegmentationSpec) -> Fit:
     return transformed
 
 
-def _constant(image: np.ndarray) -> Callable[[], tuple[np.ndarray, None]]:
-    return lambda: (image, None)
+def _constant(image: Any, sample_id: str, shape: build.TargetShape) -> Callable[[], tuple[np.ndarray, None]]:
+    return lambda: (build.checked_image(image, sample_id, shape), None)
 
 
 def existing(layout: Layout, keys: Sequence[MemberKey]) -> list[MemberKey]:
@@ -248,9 +298,10 @@ def load(
         MusketError: not one weight per member, or unfit ones.
     """
     keys = choose(spec, fold_count, fold, stage)
-    portions = dict(zip(keys, shares(weights, len(keys)).tolist(), strict=True))
+    portions = shares(weights, len(keys)).tolist()
     found = existing(layout, keys)
-    return TrainedModel(spec, layout, found, None if weights is None else [portions[key] for key in found])
+    kept = [share for key, share in zip(keys, portions, strict=True) if key in found]
+    return TrainedModel(spec, layout, found, None if weights is None else kept)
 
 
 def dataset_sources(

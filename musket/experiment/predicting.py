@@ -29,7 +29,7 @@ class Predicting:
         fold: one fold or several, None for all; the mean of several is taken.
         stage: one stage or several, None for all, -1 for the last.
         limit: at most this many items; -1 for all.
-        batchSize: images, or cells of them, that are predicted at once; default ``inference_batch`` of the config.
+        batchSize: images, or cells of them, that are predicted at once; None = ``inference_batch`` of the config.
             Called batch_size in the methods that always called it so.
         ttflips: test-time views: ``"Horizontal"``, ``"Horizontal_and_vertical"``, or True for four turns, plain and
             mirrored; ``testTimeAugmentation`` of the config overrides it.
@@ -66,9 +66,11 @@ class Predicting:
     ) -> None:
         """Call ``cb(file_name, map, data)`` once for every image of a folder; ``map.arr`` holds H x W x classes scores.
 
-        The stage may be left out, as in ``predict_in_directory(path, [0, 1], cb, data)``: then the last one is used.
+        The stage may be left out, as in ``predict_in_directory(path, [0, 1], cb, data)``: then the last one is used,
+        and limit and what follows it are given by name.
 
         Raises:
+            MusketError: the stage is left out, and more than cb and data is given in order.
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
         from musket.data.folders import DirectoryDataSet
@@ -100,6 +102,11 @@ class Predicting:
         from musket.predict.results import Map
 
         if callable(stage):
+            if cb is not None and data is not None:
+                raise MusketError(
+                    f"with the stage left out, cb and data are given in order and all else by name, as "
+                    f"limit=2; found {data!r} behind them"
+                )
             # What stood behind the stage has moved one place forward.
             stage, cb, data = -1, stage, cb if data is None else data
         if not callable(cb):
@@ -158,9 +165,10 @@ class Predicting:
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
         from musket.data.folders import DirectoryDataSet
+        from musket.experiment.inference import batch_of
         from musket.predict.results import batches
 
-        size, dataset = batch_size or self.spec.inference_batch, DirectoryDataSet(path)
+        size, dataset = batch_of(self.spec, batch_size), DirectoryDataSet(path)
         with _reported() as failures:
             scored = self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights, failures=failures)
             yield from batches(scored, size)
@@ -185,9 +193,10 @@ class Predicting:
         Raises:
             DataError: a sample could not be predicted; raised at once, for a consumer may count on the order.
         """
+        from musket.experiment.inference import batch_of
         from musket.predict.results import batches
 
-        size = batch_size or self.spec.inference_batch
+        size = batch_of(self.spec, batch_size)
         yield from batches(self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights), size)
 
     def predict_all_to_array(

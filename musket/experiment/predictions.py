@@ -21,14 +21,15 @@ from musket.data.identity import sample_ids
 from musket.data.views import DataSet, SubDataSet, is_positive, target_of
 from musket.experiment import build, inference
 from musket.experiment.inference import Choice, MemberKey
-from musket.predict.views import views_of
+from musket.predict.views import PLAIN, views_of
 
 if TYPE_CHECKING:
     from musket.experiment.data import PreparedData
     from musket.experiment.facade import Experiment
     from musket.predict.results import PredictedBatch
 
-Lookup = Callable[[str], np.ndarray]
+Lookup = Callable[[str, np.ndarray | None], np.ndarray]
+"""(Sample id, its image or None) -> its prediction; another image than the one that was predicted is refused."""
 
 # Keys of the config that decide, beside the weights, what is predicted.
 _DECISIVE = (
@@ -75,14 +76,22 @@ class PredictionDataSet(DataSet):
             return SubDataSet(self, range(len(self))[index])
         index = range(len(self))[index]
         item = copy.copy(build.fetch(self.ds, index, is_train=False))  # the dataset may keep its own
-        item.prediction = self.prediction(self.ids[index])
+        item.prediction = self.prediction(self.ids[index], build.as_image(item.x))
         return item
 
-    def prediction(self, sample: str) -> np.ndarray:
-        """The prediction of a sample id, without reading the image. Raises DataError when there is none."""
+    def prediction(self, sample: str, image: np.ndarray | None = None) -> np.ndarray:
+        """The prediction of a sample id, without reading the image.
+
+        Args:
+            image: the sample's image, where it is at hand: see whether it is the one that was predicted.
+
+        Raises:
+            DataError: there is none.
+            ArtifactError: it is gone, damaged, or that of another image.
+        """
         if sample not in self._known:
             raise DataError(f"there is no prediction of it in {self.name}", sample=sample)
-        return self._lookup(sample)
+        return self._lookup(sample, image)
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -120,8 +129,8 @@ class PredictionDataSet(DataSet):
                 "cannot be blended: use oof"
             )
 
-        def mixed(sample: str) -> np.ndarray:
-            first, second = self._lookup(sample), theirs._lookup(sample)
+        def mixed(sample: str, image: np.ndarray | None) -> np.ndarray:
+            first, second = self._lookup(sample, image), theirs._lookup(sample, image)
             if first.shape != second.shape:
                 raise DataError(f"blend: maps of shapes {first.shape} and {second.shape}", sample=sample)
             return np.float32(w) * first + np.float32(1 - w) * second
@@ -179,25 +188,29 @@ class Source:
         dataset: the items.
         ids: their sample ids, in order.
         fold: whose part it is, None for other data. ``name`` ends with it.
+        named: whether the name says which samples these are; that of a dataset's class does not.
     """
 
     name: str
     dataset: Any
     ids: Sequence[str]
     fold: int | None = None
+    named: bool = True
 
     @cached_property
     def looks(self) -> list[str]:
-        """Shape, depth and content of the first, middle and last image."""
+        """Marks of the first, middle and last image."""
         return [self._look(position) for position in sorted({0, len(self.ids) // 2, len(self.ids) - 1}) if self.ids]
 
     def _look(self, position: int) -> str:
-        image = np.ascontiguousarray(build.fetch(self.dataset, position, is_train=False).x)
-        return f"{image.shape} {image.dtype} {hashlib.sha256(image.data).hexdigest()}"
+        return artifacts.image_mark(build.as_image(build.fetch(self.dataset, position, is_train=False).x))
 
 
 def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:
     """Predictions of a part of the data, from disk as far as they belong to the weights and settings of today.
+
+    Whether they also belong to the images of today is seen at the first, middle and last one here, and at every other
+    one when its item is read.
 
     Args:
         name: ``holdout``; ``validation`` (of the fold that is given, else 0), ``validationN``, and so ``train``,
@@ -214,7 +227,7 @@ def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: C
         return out_of_fold(experiment, stage)
     source = source_of(experiment, name, fold)
     found = stored(experiment, source, source.fold if fold is None else fold, stage)
-    return PredictionDataSet(source.dataset, source.ids, found.__getitem__, source.name, experiment)
+    return PredictionDataSet(source.dataset, source.ids, found.read, source.name, experiment)
 
 
 def out_of_fold(experiment: Experiment, stage: Choice = None) -> PredictionDataSet:
@@ -231,8 +244,8 @@ def out_of_fold(experiment: Experiment, stage: Choice = None) -> PredictionDataS
     positions = sorted({position for fold in data.folds for position in fold.validation})
     ids = [data.ids[position] for position in positions]
 
-    def lookup(sample: str) -> np.ndarray:
-        found = [store[sample] for store in stores if sample in store]
+    def lookup(sample: str, image: np.ndarray | None) -> np.ndarray:
+        found = [store.read(sample, image) for store in stores if sample in store]
         return found[0] if len(found) == 1 else np.stack(found).mean(axis=0)
 
     return PredictionDataSet(data.subset(positions, "oof"), ids, lookup, "oof", experiment)
@@ -252,9 +265,9 @@ def predict_all(
     """Predict a dataset anew and keep the result; see :meth:`Experiment.predict_all_to_dataset`."""
     source = source_of(experiment, dataset)
     if 0 <= limit < len(source.ids):
-        source = Source(source.name, SubDataSet(source.dataset, range(limit)), source.ids[:limit])
+        source = Source(source.name, SubDataSet(source.dataset, range(limit)), source.ids[:limit], named=False)
     found = stored(experiment, source, fold, stage, ttflips, folder, anew=True, batch_size=batch_size, track=track)
-    return PredictionDataSet(source.dataset, source.ids, found.__getitem__, source.name, experiment)
+    return PredictionDataSet(source.dataset, source.ids, found.read, source.name, experiment)
 
 
 def stored(
@@ -272,11 +285,11 @@ def stored(
     """The stored predictions of a source; predicted and stored when there are none of these weights and settings.
 
     Args:
-        folder: default ``predictions/NAME[stages]folds.npy``.
+        folder: default see :func:`folder_of`.
         anew: predict whatever is there.
     """
     keys = members(experiment, fold, stage)
-    folder = folder or folder_of(experiment, source, keys)
+    folder = folder or folder_of(experiment, source, keys, ttflips)
     mark = digest(experiment, source, keys, ttflips)
     found = None if anew else artifacts.stored(folder, mark, source.ids)
     if found is not None:
@@ -286,7 +299,7 @@ def stored(
     samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=False)
     with PredictionWriter(folder, mark, scale(experiment)) as writer:
         for scored in track(model.scored(samples, batch_size, ttflips=ttflips), len(source.ids)):
-            writer.add(scored.id, scored.scores[0])
+            writer.add(scored.id, scored.scores[0], scored.image)
     return reopened(folder, mark)
 
 
@@ -306,10 +319,20 @@ def members(experiment: Experiment, fold: Choice, stage: Choice) -> list[MemberK
     return inference.existing(experiment.layout, asked)
 
 
-def folder_of(experiment: Experiment, source: Source, keys: Sequence[MemberKey]) -> Path:
-    """Where predictions of these networks are stored: those of a fold's part by that fold as ``validation[0]1.npy``."""
+def folder_of(experiment: Experiment, source: Source, keys: Sequence[MemberKey], ttflips: Any = False) -> Path:
+    """Where predictions of these networks are stored: those of a fold's part by that fold as ``validation[0]1.npy``.
+
+    A few characters behind the name keep apart datasets whose name does not, and views that only the call asks for.
+    """
     stages, folds = (sorted(set(numbers)) for numbers in ([k.stage for k in keys], [k.fold for k in keys]))
     name = source.name.removesuffix(str(source.fold)) if folds == [source.fold] else source.name
+    asked = views_of(ttflips) if experiment.spec.testTimeAugmentation is None else PLAIN
+    apart = [
+        *([] if source.named else [fingerprint(source.ids), *source.looks]),
+        *([] if asked == PLAIN else [repr(asked)]),
+    ]
+    if apart:
+        name = f"{name}~{hashlib.sha256(' '.join(apart).encode()).hexdigest()[:8]}"
     return experiment.layout.stored_predictions(name, stages, folds)
 
 
@@ -321,7 +344,8 @@ def scale(experiment: Experiment) -> int | None:
 def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], ttflips: Any = False) -> str:
     """What stored predictions are recognised by: weights, settings, sample ids and three of the images.
 
-    The first, middle and last image tell when the data changed under the same names.
+    The first, middle and last image tell at once when the data changed under the same names; a single image that
+    changed elsewhere is told by its own mark when it is read.
     """
     spec = experiment.spec
     override = spec.testTimeAugmentation
@@ -352,7 +376,7 @@ def source_of(experiment: Experiment, what: Any, fold: Choice = None) -> Source:
         data = experiment._prepare()
         return part_of(data, range(len(data.ids) - data.extra), _name_of(data.source))
     if not isinstance(what, str):
-        return Source(_name_of(what), what, sample_ids(what))
+        return Source(_name_of(what), what, sample_ids(what), named=False)
     part = _PART.fullmatch(what)
     if what in experiment.spec.datasets or (part is None and what != "holdout"):
         dataset = experiment.get_dataset(what)
@@ -361,12 +385,25 @@ def source_of(experiment: Experiment, what: Any, fold: Choice = None) -> Source:
     if part is None:
         experiment.holdout(data.source)  # says so when there is none
         return part_of(data, data.holdout, "holdout")
-    number = int(part[2]) if part[2] else 0 if fold is None else fold
-    if not isinstance(number, int):
+    if not part[2] and fold is not None and inference.whole(fold) is None:
         raise MusketError(f"{what} of several folds: name the part, as {what}0, or ask for oof")
-    if not 0 <= number < len(data.folds):
-        raise ArtifactError(f"there is no fold {number}; this experiment has folds 0 to {len(data.folds) - 1}")
+    number = fold_of(data, int(part[2]) if part[2] else 0 if fold is None else fold)
     return part_of(data, getattr(data.folds[number], part[1]), f"{part[1]}{number}", number)
+
+
+def fold_of(data: PreparedData, fold: Any) -> int:
+    """The number of a fold there is.
+
+    Raises:
+        ArtifactError: it is none; says which there are.
+    """
+    count = len(data.folds)
+    number = inference.whole(fold)
+    if number is None:
+        raise ArtifactError(f"one fold is needed here, a number from 0 to {count - 1}; found {fold!r}")
+    if not 0 <= number < count:
+        raise ArtifactError(f"there is no fold {number}; this experiment has folds 0 to {count - 1}")
+    return number
 
 
 def part_of(data: PreparedData, positions: Sequence[int], name: str, fold: int | None = None) -> Source:

@@ -18,13 +18,18 @@ def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     """Weights of ``count`` members, divided by their sum; all alike by default.
 
     Raises:
-        MusketError: not one weight per member, or one that is negative or not finite, or all are 0.
+        MusketError: not one weight per member, or one that is no number, negative or not finite, or all are 0.
     """
     if weights is None:
         return np.full(count, 1 / count)
-    if len(weights) != count:
-        raise MusketError(f"weights: one per member is needed, that is {count}; found {len(weights)}")
-    given = np.asarray(weights, dtype=np.float64)
+    try:
+        given = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.zeros(0)
+    if given.ndim != 1 or not given.size:
+        raise MusketError(f"weights: a list of numbers, one per member; found {weights!r}")
+    if len(given) != count:
+        raise MusketError(f"weights: one per member is needed, that is {count}; found {len(given)}")
     if not np.isfinite(given).all() or (given < 0).any() or given.sum() == 0:
         raise MusketError(f"weights: numbers of 0 and above, not all 0; found {list(weights)}")
     return given / given.sum()

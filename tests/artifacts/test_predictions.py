@@ -168,4 +168,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_index_is_plain_json(tmp_path: Path) -> None:
     write(tmp_path, scale=300)
     index = json.loads((tmp_path / INDEX).read_text())
-    assert index == {"format": 1, "digest": "m", "scale": 300, "ids": IDS}
+    sizes = [(tmp_path / f"{position}.npy.npz").stat().st_size for position in range(len(IDS))]
+    expected = {"format": 2, "digest": "m", "scale": 300, "ids": IDS, "sizes": sizes, "images": [None] * len(IDS)}
+    assert index == expected
