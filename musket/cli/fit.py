@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--allow_resume",
+        "--allow-resume",
         type=_boolean,
         nargs="?",
         const=True,
@@ -35,10 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--accept_changes",
+        "--accept-changes",
         action="store_true",
         help="go on although the config was edited in a way that makes it another run",
     )
     parser.add_argument("--folds", type=_numbers, metavar="N[,N]", help="folds to train; default: all")
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="keep decoded images there, whatever the configs' key cache says"
+    )
+    for name, what in (
+        ("num_gpus", "devices shared by the workers"),
+        ("gpus_per_net", "devices of one network"),
+        ("num_workers", "folds trained side by side"),
+    ):
+        dashed = name.replace("_", "-")
+        parser.add_argument(f"--{name}", f"--{dashed}", type=_one, metavar="N", help=f"{what}; only 1 so far")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in place of the config's")
 
 
@@ -69,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             specs[name] = load_spec(project.config(name), project=project, overrides=arguments.overrides)
             refuse_unavailable(specs[name])
+            if arguments.cache:
+                specs[name] = specs[name].model_copy(update={"cache": str(Path(arguments.cache).absolute())})
         except ConfigError as error:
             print(error, file=sys.stderr)
             refused = True
@@ -115,6 +129,19 @@ def _boolean(text: str) -> bool:
     if word not in TRUE + FALSE:
         raise argparse.ArgumentTypeError(f"found {text!r}; write true or false")
     return word in TRUE
+
+
+def _one(text: str) -> int:
+    """How many devices or workers: one, until there may be more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write a whole number of 1 or more")
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"not available yet: several devices or workers; found {number}, write 1")
+    return number
 
 
 def _numbers(text: str) -> list[int]:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.core.runtime import silence_telemetry
     from musket.experiment.facade import Experiment
     from musket.experiment.project import load_spec
-    from musket.training.lr_finder import check_picture
+    from musket.training.lr_finder import FEWEST, check_picture
 
     silence_telemetry()
     check_picture(arguments.output)  # before minutes of training, not after
@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         start_lr=arguments.start_lr,
         end_lr=arguments.end_lr,
         epochs=arguments.epochs,
+        fewest=FEWEST,  # fewer end without a rate
     )
     print(
         f"{len(finder.lrs)} batches, lr {finder.lrs[0]:.1e} to {finder.lrs[-1]:.1e}, best loss {finder.best_loss:.4g}"

@@ -79,7 +79,7 @@ def _told_apart(arguments: list[str]) -> list[str]:
     """In ``--allow_resume lr=0.1`` the flag has no value: what follows is an override."""
     followers = [*arguments[1:], ""]
     return [
-        f"{argument}=true" if argument == "--allow_resume" and "=" in follower else argument
+        f"{argument}=true" if argument in ("--allow_resume", "--allow-resume") and "=" in follower else argument
         for argument, follower in zip(arguments, followers, strict=False)  # no arguments: nothing to pair
     ]
 

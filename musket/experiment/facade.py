@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
     from musket.experiment.data import PreparedData
     from musket.experiment.folded import FoldedDataSet
+    from musket.experiment.network import Compiled
     from musket.experiment.project import Project
     from musket.experiment.unit import FitContext, FitOptions
     from musket.training.lr_finder import LRFinder
@@ -129,10 +130,13 @@ class Experiment(Previewing, Predicting, Evaluating):
         start_lr: float = 1e-6,
         end_lr: float = 1.0,
         epochs: int = 5,
+        *,
+        fewest: int = 1,
     ) -> LRFinder:
         """Search for a learning rate: train a while with a rate that grows from batch to batch.
 
-        Uses the network, batches, loss and clipping of a fit, and leaves its results alone.
+        Uses the network, batches, loss and clipping of a fit, and leaves its results, its splits and the global random
+        generators alone. Data other than that of the stored splits is parted for this once.
 
         Args:
             ds: as in :meth:`fit`.
@@ -143,6 +147,7 @@ class Experiment(Previewing, Predicting, Evaluating):
             start_lr, end_lr: rates to search; the rate grows by ``(end_lr / start_lr) ** (1 / batches)`` a batch.
             epochs: passes over the training part at most. A loss that is no number, or above four times the best one,
                 ends the search.
+            fewest: refuse to begin a search of fewer batches; a rate is suggested from 10 on.
 
         Returns:
             the finder: ``lrs``, ``losses``, ``best_loss``, ``suggestion``, ``plot_loss()``, ``plot_loss_change()``.
@@ -151,16 +156,19 @@ class Experiment(Previewing, Predicting, Evaluating):
             MusketError: bad config, bad data, a range that is none ... in words.
         """
         from musket.experiment import run
-        from musket.experiment.lr_search import search_rate
+        from musket.experiment.lr_search import borrowed, search_rate
         from musket.experiment.unit import FitOptions
 
         _check_subsample(subsample)
         self._refuse_unavailable()
         console = _console(quiet=not self.spec.verbose)
         options = FitOptions(folds=foldsToExecute, subsample=subsample)
-        data, fabric = self._prepare(ds), run.local_fabric(self.spec)
-        context = self._context(data, options, fabric, console, lambda path, samples: None)
-        return search_rate(context, stage, start_lr, end_lr, epochs)
+        dataset = self._source(ds)
+        data = self._prepared
+        if data is None or data.source is not dataset:
+            data = borrowed(self.spec, self.layout, dataset, self.project, self._holdout)
+        context = self._context(data, options, run.local_fabric(self.spec), console, lambda path, samples: None)
+        return search_rate(context, stage, start_lr, end_lr, epochs, fewest=fewest)
 
     def _context(self, data: PreparedData, options: FitOptions, fabric: Any, console: Any, picture: Any) -> FitContext:
         from musket.experiment.data import samples_of
@@ -211,14 +219,17 @@ class Experiment(Previewing, Predicting, Evaluating):
     def _prepare(self, dataset: Any = None) -> PreparedData:
         from musket.experiment.data import prepare
 
-        if dataset is None and self.spec.dataset is None and self._prepared is not None:
-            return self._prepared  # that of fit, where the config names none
-        if dataset is None or isinstance(dataset, str):
-            dataset = self.get_dataset(dataset)
+        dataset = self._source(dataset)
         # Ids of a dataset that cannot tell them are read item by item, so they are asked for once.
         if self._prepared is None or self._prepared.source is not dataset:
             self._prepared = prepare(self.spec, self.layout, dataset, self.project, holdout=self._holdout)
         return self._prepared
+
+    def _source(self, dataset: Any) -> Any:
+        """The dataset that is meant: by name, the config's own, or that of fit, where the config names none."""
+        if dataset is None and self.spec.dataset is None and self._prepared is not None:
+            return self._prepared.source
+        return self.get_dataset(dataset) if dataset is None or isinstance(dataset, str) else dataset
 
     def setHoldout(self, indices: Iterable[int] | None) -> None:
         """Hold out these positions of the dataset, in place of ``testSplit``; None takes that back.
@@ -327,6 +338,24 @@ class Experiment(Previewing, Predicting, Evaluating):
         from musket.experiment.build import build_model
 
         return build_model(self.spec)
+
+    def createNetForInference(self, fold: int = 0, stage: int = -1) -> Any:
+        """The network with the best weights of a fold and stage, giving logits, in eval mode; None without weights."""
+        from musket.experiment.network import trained
+
+        return trained(self.spec, self.layout, self._fold_count(), fold, stage)
+
+    def createAndCompile(self, lr: float | None = None, loss: str | None = None) -> Compiled:
+        """Network, optimizer and loss as the first stage begins with them, another rate or loss in their place."""
+        from musket.experiment.network import compiled
+
+        return compiled(self.spec, lr, loss)
+
+    def validate(self) -> None:
+        """Build the network and print its parameters, input and output. Raises ModelError when it cannot be built."""
+        from musket.experiment.network import describe
+
+        _console(quiet=False).print(describe(self.spec), highlight=False)
 
 
 def _check_subsample(subsample: float) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from musket.core.errors import MusketError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -105,3 +107,23 @@ class Previewing:
     @showDataExamples.setter
     def showDataExamples(self, value: bool) -> None:
         self.spec = self.spec.model_copy(update={"showDataExamples": bool(value)})
+
+    @property
+    def gpus(self) -> int:
+        """Devices of one network: the key of that name, to be set here as well.
+
+        Raises:
+            MusketError: (when set) no whole number of 1 or more.
+            ConfigError: (when set) several devices are not available yet.
+        """
+        return self.spec.gpus
+
+    @gpus.setter
+    def gpus(self, value: int) -> None:
+        from musket.config.check import refuse_unavailable
+
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise MusketError(f"gpus: found {value!r}; it must be a whole number of 1 or more")
+        spec = self.spec.model_copy(update={"gpus": value})
+        refuse_unavailable(spec)
+        self.spec = spec

@@ -34,6 +34,7 @@ _NEUTRAL = (
     "showDataExamples",
     "imports",
     "datasets_path",
+    "cache",
     "final_metrics",
     "experiment_result",
     "dumpPredictionsToCSV",

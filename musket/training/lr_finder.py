@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Batches below which a curve says nothing.
-_FEWEST = 10
+FEWEST = 10
+"""Batches below which a curve says nothing."""
 
 
 @dataclass
@@ -118,7 +118,7 @@ class LRFinder:
         """Write both curves side by side, the suggested rate marked. The ending of the name decides the format.
 
         Raises:
-            TrainingError: the search saw too few batches for a curve, or the format is not known.
+            TrainingError: the search saw too few batches for a curve; the format is not known, or the folder missing.
             ArtifactError: the file cannot be written.
         """
         from matplotlib.figure import Figure
@@ -145,13 +145,22 @@ class LRFinder:
 
 
 def check_picture(path: str | Path) -> str:
-    """The format a picture's name asks for, PNG without an ending. Raises TrainingError when there is none of it."""
+    """The format a picture's name asks for, PNG without an ending.
+
+    Raises:
+        TrainingError: there is no such format, or no folder to write into.
+    """
     from matplotlib.backend_bases import FigureCanvasBase
 
     kind = Path(path).suffix.lstrip(".").lower() or "png"
     known = FigureCanvasBase.get_supported_filetypes()
     if kind not in known:
         raise TrainingError(f"{path}: no such format of pictures; there are {', '.join(sorted(known))}")
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise TrainingError(f"{path}: there is no folder {folder}; make it first")
+    if Path(path).is_dir():
+        raise TrainingError(f"{path}: this is a folder; name a file in it")
     return kind
 
 
@@ -201,9 +210,9 @@ def suggest(lrs: Sequence[float], losses: Sequence[float]) -> float:
         TrainingError: too few batches, or the loss never fell: there is nothing to suggest.
     """
     kept = len(losses) - int(len(losses) > 0 and _exploded(losses[-1], min(losses)))
-    if kept < _FEWEST:
+    if kept < FEWEST:
         raise TrainingError(
-            f"the search saw {len(losses)} batches, too few to tell a rate from (at least {_FEWEST}); search for more "
+            f"the search saw {len(losses)} batches, too few to tell a rate from (at least {FEWEST}); search for more "
             "epochs, or from a lower rate"
         )
     curve = smoothed(losses[:kept])

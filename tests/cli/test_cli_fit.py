@@ -136,3 +136,27 @@ def test_interrupting_ends_with_130(
     monkeypatch.setattr(Experiment, "fit", fit)
     assert main(["fit", "--project", str(root), "--name", "a"]) == 130
     assert "--allow_resume" in capsys.readouterr().err
+
+
+def test_a_cache_folder_goes_before_that_of_the_configs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "experiments" / "a" / "config.yaml").write_text(CONFIG + "cache: false\n")
+    caches: list[Any] = []
+    monkeypatch.setattr(Experiment, "fit", lambda self, **_: caches.append(self.spec.cache))
+    monkeypatch.chdir(root)
+    assert main(["fit", "--name", "a,b", "--cache", "decoded files"]) == 0
+    assert caches == [str(root / "decoded files")] * 2
+    assert main(["fit", "--name", "a,b", "--cache", ""]) == 0
+    assert caches[2:] == [False, True]
+
+
+@pytest.mark.parametrize("spelling", ["num_gpus", "gpus_per_net", "num_workers", "num-gpus", "gpus-per-net"])
+def test_one_device_and_one_worker_may_be_named(
+    spelling: str, root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}=1", "batch=4"]) == 0
+    assert [call[3] for call in fitted] == [4]
+    assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}", "4"]) == 2
+    assert "not available yet: several devices or workers; found 4, write 1" in capsys.readouterr().err
+    assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}", "0"]) == 2
+    assert "found '0'; write a whole number of 1 or more" in capsys.readouterr().err
+    assert len(fitted) == 1

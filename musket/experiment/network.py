@@ -1,0 +1,106 @@
+"""The network of an experiment by itself: to look at, to go on from, or to train with a loop of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from musket.artifacts import checkpoint
+from musket.artifacts.layout import Layout
+from musket.config.schema import SegmentationSpec
+from musket.experiment import build
+from musket.experiment.inference import choose
+from musket.experiment.unit import set_frozen
+from musket.losses.heads import build_heads_loss
+from musket.losses.loss import Loss
+from musket.optim.build import build_optimizer
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a loop of one's own needs.
+
+    Attributes:
+        network: N x C x H x W floats, normalised -> logits N x classes x H x W.
+        optimizer: over its weights.
+        loss: (logits, truth of the same shape) -> the loss, and its terms by name.
+    """
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Loss
+
+
+def compiled(spec: SegmentationSpec, lr: float | None = None, loss: str | None = None) -> Compiled:
+    """Network, optimizer and loss as the first stage begins with them.
+
+    Args:
+        lr: in place of the config's.
+        loss: in place of the config's.
+
+    Raises:
+        ModelError: the network cannot be built.
+        TrainingError, ValueError: no such rate or loss.
+    """
+    first = spec.stages[0]
+    network = _begun(spec)
+    chosen = loss or first.loss or spec.loss
+    assert chosen is not None, "the config check asks for a loss, here or at the root"
+    rate = next((value for value in (lr, first.lr, spec.lr) if value is not None), None)
+    return Compiled(
+        network,
+        build_optimizer(spec.optimizer, network.parameters(), lr=rate),
+        build_heads_loss(chosen, spec.activation, spec.classes),
+    )
+
+
+def trained(
+    spec: SegmentationSpec, layout: Layout, fold_count: int, fold: int = 0, stage: int = -1
+) -> torch.nn.Module | None:
+    """The network with the best weights of a fold and stage, in eval mode; None where there are none yet.
+
+    Raises:
+        ArtifactError: no such fold or stage; weights that are damaged or those of another network.
+    """
+    (key,) = choose(spec, fold_count, fold, stage)
+    path = layout.weights(key.fold, key.stage)
+    if not path.exists():
+        return None
+    network = build.build_model(spec, pretrained=False)
+    checkpoint.load_into(network, checkpoint.load_weights(path)[0], path)
+    return network.eval()
+
+
+def describe(spec: SegmentationSpec) -> str:
+    """Build the network, send zeros through it, and say its size, and what goes in and comes out.
+
+    Raises:
+        ModelError: it cannot be built.
+    """
+    network = _begun(spec, pretrained=False).eval()
+    channels = spec.shape[2]
+    height, width = spec.input_size or spec.shape[:2]
+    with torch.no_grad():
+        given = network(torch.zeros(1, channels, height, width))
+    weights = [parameter.numel() for parameter in network.parameters()]
+    free = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
+    name = spec.architecture if spec.backbone is None else f"{spec.architecture} on {spec.backbone}"
+    sizes = "" if spec.input_size else " (of any size)"
+    return "\n".join(
+        (
+            name,
+            f"parameters  {sum(weights):,}, {sum(free):,} of them trained in stage 0",
+            f"input       {height} x {width} x {channels}{sizes}",
+            f"output      {given.shape[2]} x {given.shape[3]} x {given.shape[1]}",
+        )
+    )
+
+
+def _begun(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Module:
+    """The network as the first stage begins with it, frozen parts included."""
+    first = spec.stages[0]
+    network = build.build_model(spec, pretrained)
+    set_frozen(network, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
+    set_frozen(network, first.freeze_encoder, first.unfreeze_encoder)
+    return network
