@@ -53,7 +53,7 @@ def test_items_are_preprocessed_once_for_all_folds_and_runs(config: Path) -> Non
     again = musket.parse(config)
     again.fit(rerun=True)
     assert len(made) == 14
-    assert len(list((config.parents[2] / ".cache").glob("SimplePNGMaskDataSet_darker(by=20)/*.npz"))) == 14
+    assert len(list((config.parents[2] / ".cache").glob("SimplePNGMaskDataSet_darker(by=20)-*/*.npz"))) == 14
 
 
 def test_preprocessing_holds_for_a_dataset_of_the_config_only(config: Path) -> None:
