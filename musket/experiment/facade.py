@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         self,
         dataset: Any = None,
         subsample: float = 1.0,
-        foldsToExecute: Sequence[int] | None = None,
+        foldsToExecute: Sequence[int] | int | None = None,
         start_from_stage: int = 0,
         rerun: bool = False,
     ) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         Args:
             dataset: anything with ``__len__`` and ``__getitem__`` giving PredictionItems; default: the config's own.
             subsample: share of the training items each epoch sees, above 0 up to 1.
-            foldsToExecute: only these folds.
+            foldsToExecute: only these folds, or only this one.
             start_from_stage: skip the stages before it and start from their best weights.
             rerun: train a finished experiment again; its summary goes once data and config have been found good.
 
@@ -94,13 +95,15 @@ class Experiment(Previewing, Predicting, Evaluating):
         """
         from musket.experiment import run
         from musket.experiment.evaluate import check
+        from musket.experiment.plan import fold_numbers
         from musket.experiment.unit import FitOptions
         from musket.report.samples import draw_triples, write_jpg
         from musket.report.tables import summary_table
         from musket.training.display import logged_to
 
-        _check_subsample(subsample)
-        options = FitOptions(self.resume, self.accept_changes, foldsToExecute, start_from_stage, subsample, rerun)
+        subsample = _share(subsample)
+        folds = fold_numbers(foldsToExecute)
+        options = FitOptions(self.resume, self.accept_changes, folds, start_from_stage, subsample, rerun)
         self._refuse_unavailable()
         self._prepared = None  # the dataset may have grown since it was last looked at
         console = _console(quiet=not self.spec.verbose)
@@ -115,8 +118,8 @@ class Experiment(Previewing, Predicting, Evaluating):
             fabric = run.local_fabric(self.spec)
             console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
             run.fit(self._context(data, options, fabric, console, picture))
-            folds = run.trained_folds(self.spec, self.layout, len(data.folds))
-            summary = self._summarize(data, folds, subsample)
+            trained = run.trained_folds(self.spec, self.layout, len(data.folds))
+            summary = self._summarize(data, trained, subsample)
         console.print(summary_table(summary))
         console.print(f"results in {self.layout.folder}", highlight=False)
         return summary
@@ -157,12 +160,13 @@ class Experiment(Previewing, Predicting, Evaluating):
         """
         from musket.experiment import run
         from musket.experiment.lr_search import borrowed, search_rate
+        from musket.experiment.plan import fold_numbers
         from musket.experiment.unit import FitOptions
 
-        _check_subsample(subsample)
+        subsample = _share(subsample)
         self._refuse_unavailable()
         console = _console(quiet=not self.spec.verbose)
-        options = FitOptions(folds=foldsToExecute, subsample=subsample)
+        options = FitOptions(folds=fold_numbers(foldsToExecute), subsample=subsample)
         dataset = self._source(ds)
         data = self._prepared
         if data is None or data.source is not dataset:
@@ -358,9 +362,11 @@ class Experiment(Previewing, Predicting, Evaluating):
         _console(quiet=False).print(describe(self.spec), highlight=False)
 
 
-def _check_subsample(subsample: float) -> None:
-    if not 0 < subsample <= 1:
-        raise MusketError(f"subsample is a share above 0, up to 1; found {subsample}")
+def _share(subsample: Any) -> float:
+    share = float(subsample) if isinstance(subsample, Real) else math.nan
+    if not 0 < share <= 1:
+        raise MusketError(f"subsample is a share above 0, up to 1; found {subsample!r}")
+    return share
 
 
 def _console(quiet: bool) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from musket.artifacts.predictions import PredictionWriter
-from musket.core.errors import ConfigError, Problem, TrainingError
+from musket.core.errors import ConfigError, MusketError, Problem, TrainingError
 from musket.core.geometry import resize_scores
 from musket.core.registry import RegistryError
 from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of, reopened
@@ -80,6 +81,29 @@ class Cautious(ItemMetric):
         return {}
 
 
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Errors of a user's metric, told with its name."""
+    try:
+        yield
+    except MusketError:
+        raise
+    except Exception as error:
+        raise TrainingError(f"final metric {name} failed: {type(error).__name__}: {error}") from error
+
+
+class OfItems(ItemMetric):
+    """A user's metric by item after every epoch: its errors are told with its name."""
+
+    def measure(self, tally: Tally) -> torch.Tensor:
+        with _named(self.name):
+            return super().measure(tally)
+
+    def figures(self) -> dict[str, float]:
+        with _named(self.name):
+            return super().figures()
+
+
 def each_epoch(
     experiment: Experiment, data: PreparedData, positions: Sequence[int], fold: int, stage: int
 ) -> list[Metric]:
@@ -94,10 +118,13 @@ def each_epoch(
     folder = experiment.layout.predictions / f"tmp-validation{fold}.{stage}.npy"
     names = [metric.name for metric in experiment.spec.final_metrics if metric.for_validation]
     found = {name: find_final(experiment, name) for name in names}
-    return [
-        metric if isinstance(metric, Metric) else EachEpoch(name, metric, model, source, folder)
-        for name, metric in found.items()
-    ]
+    metrics: list[Metric] = []
+    for name, metric in found.items():
+        if isinstance(metric, ItemMetric):
+            metrics.append(OfItems(name, metric.pattern, metric.mode))
+        else:
+            metrics.append(metric if isinstance(metric, Metric) else EachEpoch(name, metric, model, source, folder))
+    return metrics
 
 
 class EachEpoch(Metric):
@@ -131,9 +158,12 @@ class EachEpoch(Metric):
         store = reopened(self.folder, "this epoch")
         dataset = _AtMaskSize(self.source.dataset, self.source.ids, store.read, self.source.name)
         try:
-            return flat(self.name, self.function(self.model, dataset))
+            with _named(self.name):
+                return flat(self.name, self.function(self.model, dataset))
         finally:
-            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # others may still have theirs there
+                self.folder.parent.rmdir()
 
     def compute(self) -> float:
         return self.figures().get(self.name, math.nan)

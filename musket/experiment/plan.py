@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from musket.core.errors import TrainingError
@@ -12,6 +13,23 @@ from musket.data.sampling import PartSampler, part_order
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
     from musket.experiment.data import PreparedData
+
+
+def fold_numbers(folds: Iterable[int] | int | None) -> list[int] | None:
+    """Folds as a user gave them: one or several whole numbers, numpy's too; None = all.
+
+    Raises:
+        TrainingError: they are none, or no fold is left to train.
+    """
+    if folds is None:
+        return None
+    try:
+        numbers = [operator.index(fold) for fold in (folds if isinstance(folds, Iterable) else [folds])]
+    except TypeError:
+        raise TrainingError(f"foldsToExecute is a list of fold numbers; found {folds!r}") from None
+    if not numbers:
+        raise TrainingError("foldsToExecute is empty, so there is nothing to train; leave it out to train all folds")
+    return numbers
 
 
 def units(
@@ -31,8 +49,8 @@ def units(
     for fold in chosen:
         if not 0 <= fold < fold_count:
             raise TrainingError(f"there is no fold {fold}; this experiment has folds 0 to {fold_count - 1}")
-    if not 0 <= first_stage < stage_count:
-        raise TrainingError(f"there is no stage {first_stage}; this experiment has stages 0 to {stage_count - 1}")
+    if not hasattr(first_stage, "__index__") or not 0 <= first_stage < stage_count:
+        raise TrainingError(f"there is no stage {first_stage!r}; this experiment has stages 0 to {stage_count - 1}")
     return [Unit(fold, tuple(range(first_stage, stage_count)), seed) for fold in chosen]
 
 
@@ -62,7 +80,18 @@ def training_samples(
 
 
 def validation_samples(spec: SegmentationSpec, data: PreparedData, fold: int, number: int) -> list[int]:
-    """The validation samples of a stage after ``validation_negatives``, in order. Raises DataError as above."""
+    """The validation samples of a stage after ``validation_negatives``, in order.
+
+    Raises:
+        TrainingError: there is none.
+        DataError: as above.
+    """
     stage = spec.stages[number]
     negatives = stage.negatives if stage.validation_negatives is None else stage.validation_negatives
-    return part_order(data.folds[fold].validation, negatives, data.is_positive)
+    samples = part_order(data.folds[fold].validation, negatives, data.is_positive)
+    if not samples:
+        raise TrainingError(
+            f"fold {fold} has no validation samples, so no epoch of it could be judged. Raise validationSplit or add "
+            "images; where the dataset brings its own folds, give each of them a validation part"
+        )
+    return samples

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,8 +18,16 @@ from musket.core.runtime import make_fabric
 from musket.core.types import Unit
 from musket.core.version import VERSION
 from musket.experiment import build
+from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
-from musket.experiment.unit import FitContext, FitOptions, check_unit, is_trained, newest_stage, train_unit
+from musket.experiment.precheck import check_network, check_samples, check_unit
+from musket.experiment.unit import (
+    FitContext,
+    FitOptions,
+    is_trained,
+    newest_stage,
+    train_unit,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -40,6 +47,13 @@ _NEUTRAL = (
     "dumpPredictionsToCSV",
     "compressPredictionsAsInts",
     "compressScale",
+    "separatePredictions",
+    "testTimeAugmentation",
+    "tasks",
+    "run_tasks",
+    "import_tasks",
+    "hyperparameters",
+    "max_evals",
 )
 
 
@@ -64,9 +78,25 @@ def config_changes(stored: dict[str, Any], current: dict[str, Any], *, may_grow:
     """Differences that make it another run. Keys without influence never do, more epochs do unless ``may_grow``."""
     return [
         change
-        for change in records.differences(stored, current)
-        if change.key.partition(".")[0] not in _NEUTRAL and not (may_grow and _grown_stage(change) is not None)
+        for change in records.differences(_influential(stored), _influential(current))
+        if not (may_grow and _grown_stage(change) is not None)
     ]
+
+
+def _influential(config: dict[str, Any]) -> dict[str, Any]:
+    """A config less what cannot change what is trained: neutral keys, and datasets it does not train on."""
+    kept = {key: value for key, value in config.items() if key not in _NEUTRAL and key != "datasets"}
+    entries = config.get("datasets") or {}
+    used: dict[str, Any] = {}
+    named = [config.get("dataset"), config.get("extra_train_data")]
+    while named:
+        form = named.pop()
+        if isinstance(form, list):  # an entry made of others
+            named += form
+        elif isinstance(form, str) and form in entries and form not in used:
+            used[form] = entries[form]
+            named.append(entries[form])
+    return kept | ({"datasets": used} if used else {})
 
 
 def _grown_stage(change: Change) -> int | None:
@@ -119,16 +149,17 @@ def fit(context: FitContext) -> None:
     record = run_record(context)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     changed = _check_record(record, context, plan)
-    build.background_for(spec, context.folders or (layout.folder,))
     for unit in plan:
         check_unit(context, unit)
+    check_network(context)
+    check_samples(context, plan)
     if changed:
         context.console.print("the config changed: weights and epochs stay, optimizers and callbacks start afresh")
     if not options.resume:
         _forget(context, plan)
     for path in (layout.summary, layout.error):
         path.unlink(missing_ok=True)
-    shutil.rmtree(layout.predictions, ignore_errors=True)  # they were those of other weights
+    forget_predictions(layout)  # they were those of other weights
     records.write_yaml(layout.run_record, record)
     records.write_yaml(layout.in_progress, True)
     for unit in plan:
@@ -152,6 +183,7 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
         changes.append(Change("subsample (of fit)", stored.get("subsample", 1.0), record["subsample"]))
     if changes and not options.accept_changes:
         raise ConfigChanged(changes)
+    _refuse_other_inputs(context.spec, changes)
     for stage in _growth(stored["config"], context.spec) if may_grow else ():
         later = [unit.fold for unit in plan if (newest_stage(layout, unit) or 0) > stage]
         if later:
@@ -160,6 +192,17 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
                 f"{later[0]} was trained from its result; only the newest stage can grow. Start afresh instead"
             )
     return bool(changes)
+
+
+def _refuse_other_inputs(spec: SegmentationSpec, changes: Sequence[Change]) -> None:
+    """Weights that stay want the inputs they were trained on; that cannot be accepted away."""
+    deciding = ("normalize",) if spec.normalize is not None else ("normalize", "encoder_weights")
+    for change in changes:
+        if change.key.partition(".")[0] in deciding:
+            raise TrainingError(
+                f"{change}. This change cannot be accepted: the weights that stay were trained on images normalised as "
+                "before, and the folds of an experiment must agree. Undo the edit, or start afresh"
+            )
 
 
 def _anything_trained(context: FitContext) -> bool:
@@ -183,24 +226,15 @@ def _stored_run(layout: Layout) -> dict[str, Any] | None:
 
 def _forget(context: FitContext, plan: Sequence[Unit]) -> None:
     """Remove what an earlier run left for these units, so that nothing of two runs is mixed."""
-    layout = context.layout
-    files = (layout.state, layout.weights, layout.metrics, layout.batch_metrics)
-    left = [
-        path for unit in plan for stage in unit.stages for file in files if (path := file(unit.fold, stage)).exists()
-    ]
-    if not left:
+    if not any(traces(context.layout, unit) for unit in plan):
         return
     build.build_model(context.spec)  # a network that cannot be had must not cost the one that is there
     context.console.print(
         "starting afresh: what an earlier run left here is overwritten "
         "(setAllowResume(True), on the command line --allow_resume, would go on with it)"
     )
-    for path in left:
-        path.unlink()
     for unit in plan:
-        for stage in unit.stages:
-            for folder in (layout.example(unit.fold, stage, 0, 0).parent, layout.tensorboard(unit.fold, stage)):
-                shutil.rmtree(folder, ignore_errors=True)
+        forget_unit(context.layout, unit)
 
 
 @contextlib.contextmanager

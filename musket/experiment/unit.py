@@ -11,12 +11,12 @@ import torch
 
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
 from musket.experiment.data import PreparedData
+from musket.experiment.leftovers import forget_unit
 from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
 from musket.metrics.build import MetricSet
@@ -95,6 +95,11 @@ def train_unit(context: FitContext, unit: Unit) -> None:
     """All stages of one fold on one model; each starts from the best weights of the one before."""
     spec, layout, options = context.spec, context.layout, context.options
     newest = newest_stage(layout, unit) if options.resume else None
+    if newest is not None and (lost := _lost_weights(layout, unit, newest)):
+        names = ", ".join(path.name for path in lost)
+        context.console.print(f"fold {unit.fold}: {names} is gone; the fold is trained again", highlight=False)
+        forget_unit(layout, unit)
+        newest = None
     if newest is not None and newest == unit.stages[-1]:
         progress = read_progress(checkpoint.load_state(layout.state(unit.fold, newest), lazily=True))
         if progress.finished(spec.stages[newest].epochs):
@@ -143,33 +148,22 @@ def newest_stage(layout: Layout, unit: Unit) -> int | None:
 def is_trained(spec: SegmentationSpec, layout: Layout, fold: int) -> bool:
     """Whether a fold has been trained through all its stages, early stops included.
 
-    The last stage's state says so; where states were deleted to save space, weights and metrics of every stage do.
+    Its weights must be there. The last stage's state says the rest; where states were deleted to save space, metrics
+    of every stage do.
     """
-    last = len(spec.stages) - 1
-    state = layout.state(fold, last)
+    stages = range(len(spec.stages))
+    if not all(layout.weights(fold, stage).exists() for stage in stages):
+        return False
+    state = layout.state(fold, stages[-1])
     if state.exists():
-        return read_progress(checkpoint.load_state(state, lazily=True)).finished(spec.stages[last].epochs)
-    files = (file(fold, stage) for file in (layout.weights, layout.metrics) for stage in range(last + 1))
-    return all(path.exists() for path in files)
+        return read_progress(checkpoint.load_state(state, lazily=True)).finished(spec.stages[-1].epochs)
+    return all(layout.metrics(fold, stage).exists() for stage in stages)
 
 
-def check_unit(context: FitContext, unit: Unit) -> None:
-    """Find before the first step what would stop a unit hours later.
-
-    Raises:
-        TrainingError: a stage has fewer samples than a batch.
-        ArtifactError: weights to start from are missing.
-        DataError: the samples a stage asks for cannot be told (``negatives`` without ``isPositive``).
-    """
-    for number in unit.stages:
-        training_samples(context.spec, context.samples, unit.fold, number, context.options.subsample)
-        validation_samples(context.spec, context.samples, unit.fold, number)
-        name = context.spec.stages[number].initial_weights
-        if name is not None and not (path := _initial_path(context.layout, name)).exists():
-            raise ArtifactError(f"stages[{number}].initial_weights: no such file", path)
-    first = unit.stages[0]
-    if first > 0 and not (path := context.layout.weights(unit.fold, first - 1)).exists():
-        raise ArtifactError(f"stage {first} starts from the best weights of stage {first - 1}: no such file", path)
+def _lost_weights(layout: Layout, unit: Unit, newest: int) -> list[Path]:
+    """Best weights a unit must have made by the time its newest state was written, and which are not there."""
+    paths = (layout.weights(unit.fold, stage) for stage in unit.stages if stage <= newest)
+    return [path for path in paths if not path.exists()]
 
 
 def _stored_inputs(layout: Layout, fold: int, start: int, *, resumed: bool) -> dict[str, Any]:
@@ -269,14 +263,15 @@ def weights_metadata(spec: SegmentationSpec, inputs: Normalization) -> dict[str,
 
 def load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
     """Start weights from a file, named relative to the config; a head of another shape stays as it is, and says so."""
-    path = _initial_path(context.layout, name)
+    path = initial_path(context.layout, name)
     weights, _ = checkpoint.load_weights(path)
     left = checkpoint.load_matching(module, weights, path)
     if left:
         context.console.print(f"initial_weights: {path.name} does not fit {', '.join(left)}; these start afresh")
 
 
-def _initial_path(layout: Layout, name: str) -> Path:
+def initial_path(layout: Layout, name: str) -> Path:
+    """The file that ``initial_weights`` names, relative to the config."""
     return layout.folder / name  # an absolute name stays as it is
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from musket.core.errors import TrainingError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    Pictured: TypeAlias = tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]
+    """Images (uint8 H x W x C), truths (0/1 H x W x classes) and predictions (0..1) of samples of any sizes."""
 
 
 @dataclass
@@ -26,8 +29,7 @@ class Run:
         model: the network (unwrapped); ``optimizer`` its torch optimizer.
         logs: running values of the current epoch (``loss`` so far).
         stop: a sentence, set by a hook that wants training to end after this epoch.
-        samples: images, truths and predictions of the first validation samples of this epoch (uint8 N x H x W x C,
-            0/1 N x H x W x classes, 0..1 float N x H x W x classes), for pictures.
+        samples: the first validation samples of this epoch, for pictures.
     """
 
     fold: int
@@ -42,7 +44,7 @@ class Run:
     step: int = 0
     logs: dict[str, float] = field(default_factory=dict)
     stop: str | None = None
-    samples: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    samples: Pictured | None = None
 
     @property
     def lr(self) -> float:

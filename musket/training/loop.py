@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 
 from musket.core.errors import TrainingError
@@ -17,6 +16,8 @@ from musket.training.hooks import Hook, Run
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from musket.training.hooks import Pictured
 
 # Losses on an accelerator are looked at this often (seconds): each look waits for the device.
 _LOOK_EVERY = 0.5
@@ -179,15 +180,14 @@ def validate(
                 pictured.append((batch.images[first], batch.targets[first], result.predictions[first]))
                 taken += len(batch)
             hooks.on_validation_batch_end(run)
-    run.samples = _as_arrays(pictured) if pictured else None
+    run.samples = _one_by_one(pictured) if pictured else None
     return {f"val_{name}": value for name, value in {**averages.compute(), **metrics.compute()}.items()}
 
 
-def _as_arrays(
-    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _one_by_one(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Pictured:
     images, truths, predictions = (
-        torch.cat(column).permute(0, 2, 3, 1).cpu().numpy() for column in zip(*parts, strict=True)
+        [sample for part in column for sample in part.permute(0, 2, 3, 1).cpu().numpy()]
+        for column in zip(*parts, strict=True)
     )
     return images, truths, predictions
 

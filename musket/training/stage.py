@@ -12,6 +12,7 @@ from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
+from musket.metrics.catalogue import find_column
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
 from musket.training.monitor import Monitor
@@ -108,7 +109,8 @@ def train_stage(
 
     Args:
         module, optimizer: the plain objects; ``wrapped`` and ``wrapped_optimizer`` their Fabric faces.
-        state: a stored state to go on from; network, optimizer and hooks become what they were then.
+        state: a stored state to go on from; network, optimizer and hooks become what they were then. When it was
+            judged by another monitor, the best so far is judged anew.
         keep_parts: False leaves optimizer and hooks new: they are not those the state was stored with.
 
     Returns:
@@ -127,6 +129,8 @@ def train_stage(
         if keep_parts:
             optimizer.load_state_dict(state["optimizer"])
             hooks.load_state_dict(state["hooks"])
+        if state.get("monitor", _identity(plan.monitor) if keep_parts else None) != _identity(plan.monitor):
+            _judge_anew(progress, plan, module)
         records.write_rows(records_path, progress.rows)
     run.step = progress.step
     hooks.on_stage_start(run)
@@ -157,25 +161,55 @@ def train_stage(
             row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
             value = plan.monitor.read(row)
             if improves(plan.monitor, value, progress.best):
-                progress.best = value
-                metadata = {**plan.metadata, "fold": fold, "stage": stage, "epoch": epoch, plan.monitor.name: value}
-                checkpoint.save_weights(layout.weights(fold, stage), module.state_dict(), metadata)
+                _keep_best(progress, plan, module, epoch, value)
             progress.rows.append(row)
             progress.step = run.step
             progress.stopped = run.stop
-            checkpoint.save_state(layout.state(fold, stage), _state(progress, module, optimizer, hooks))
+            checkpoint.save_state(layout.state(fold, stage), _state(progress, plan.monitor, module, optimizer, hooks))
             records.write_rows(records_path, progress.rows)
     finally:
         hooks.on_stage_end(run)
     return progress
 
 
+def _keep_best(progress: Progress, plan: StagePlan, module: torch.nn.Module, epoch: int, value: float) -> None:
+    progress.best = value
+    metadata = {**plan.metadata, "fold": plan.fold, "stage": plan.stage, "epoch": epoch, plan.monitor.name: value}
+    checkpoint.save_weights(plan.layout.weights(plan.fold, plan.stage), module.state_dict(), metadata)
+
+
+def _judge_anew(progress: Progress, plan: StagePlan, module: torch.nn.Module) -> None:
+    """The best so far by another monitor than that of the epochs done.
+
+    Only two of them still have weights: the stored best, and the last one, in ``module``. The better one stays.
+    """
+    epoch = checkpoint.read_metadata(plan.layout.weights(plan.fold, plan.stage)).get("epoch")
+    last = len(progress.rows) - 1
+    kept = next((row for row in progress.rows if row["epoch"] == epoch), {})
+    progress.best = _figure(plan.monitor, kept)
+    value = _figure(plan.monitor, progress.rows[last])
+    # A stop may have put other weights into the network than those of its last epoch.
+    if progress.stopped is None and value is not None and improves(plan.monitor, value, progress.best):
+        _keep_best(progress, plan, module, last, value)
+
+
+def _figure(monitor: Monitor, row: records.Row) -> float | None:
+    """The figure of an epoch; None when it was not logged then."""
+    column = find_column(monitor.name, row)
+    return None if column is None else row[column]
+
+
+def _identity(monitor: Monitor) -> list[str]:
+    return [monitor.name, monitor.mode]
+
+
 def _state(
-    progress: Progress, module: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks
+    progress: Progress, monitor: Monitor, module: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks
 ) -> dict[str, Any]:
     return {
         "rows": progress.rows,
         "best": progress.best,
+        "monitor": _identity(monitor),
         "step": progress.step,
         "stopped": progress.stopped,
         "model": module.state_dict(),

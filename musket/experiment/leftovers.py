@@ -1,0 +1,68 @@
+"""What earlier runs left in an experiment's folder: found and removed, and nothing beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+from musket.artifacts.layout import Layout
+from musket.artifacts.predictions import INDEX
+from musket.core.types import Unit
+
+# What lies in predictions/ beside the stores: tables of dumpPredictionsToCSV, and scratch folders of an epoch.
+_TABLE = re.compile(r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv")
+_SCRATCH = re.compile(r"tmp-validation\d+\.\d+\.npy")
+_STORED = re.compile(r"\d+\.npy\.npz")
+
+
+def traces(layout: Layout, unit: Unit) -> list[Path]:
+    """Files that training of a unit left behind."""
+    kinds = (layout.state, layout.weights, layout.metrics, layout.batch_metrics)
+    return [path for stage in unit.stages for file in kinds if (path := file(unit.fold, stage)).exists()]
+
+
+def forget_unit(layout: Layout, unit: Unit) -> None:
+    """Remove what training of a unit left behind, pictures and logs included."""
+    for path in traces(layout, unit):
+        path.unlink()
+    for stage in unit.stages:
+        for folder in (layout.example(unit.fold, stage, 0, 0).parent, layout.tensorboard(unit.fold, stage)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_predictions(layout: Layout) -> None:
+    """Remove stored predictions and their tables; the user's own files among them stay."""
+    folder = layout.predictions
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        if _TABLE.fullmatch(path.name):
+            path.unlink()
+        elif _SCRATCH.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_dir() and (_is_store(path) or path.suffix == ".npy"):  # one without index was interrupted
+            _forget_store(path)
+    _remove_empty(folder)
+
+
+def _forget_store(folder: Path) -> None:
+    if _is_store(folder):
+        (folder / INDEX).unlink()
+    for path in list(folder.iterdir()):
+        if _STORED.fullmatch(path.name):
+            path.unlink()
+    _remove_empty(folder)
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and {"digest", "ids"} <= set(index)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
