@@ -17,7 +17,7 @@ from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
 from musket.data.views import check_rows
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
-from musket.experiment.data import PreparedData, keep_decoded, prepare, samples_of
+from musket.experiment.data import PreparedData, prepare, samples_of
 from musket.experiment.findings import (
     Found,
     channel_name,
@@ -79,9 +79,7 @@ def check_data(
         if not count:
             found.problem(f"{type(dataset).__name__} is empty; there is nothing to train on")
             return _report(spec, found)
-        if fill_cache:
-            keep_decoded(spec, layout, dataset, project)
-        data, refusal = _split(spec, layout, project, dataset, holdout)
+        data, refusal = _split(spec, layout, project, dataset, holdout, fill_cache)
     if data is not None:
         dataset, ids = data.dataset, data.ids
     else:
@@ -146,11 +144,16 @@ def _report(
 
 
 def _split(
-    spec: SegmentationSpec, layout: Layout, project: Project | None, dataset: Any, holdout: Sequence[int] | None
+    spec: SegmentationSpec,
+    layout: Layout,
+    project: Project | None,
+    dataset: Any,
+    holdout: Sequence[int] | None,
+    fill_cache: bool,
 ) -> tuple[PreparedData | None, MusketError | None]:
     """Ids and splits as training would have them, or why it would not."""
     try:
-        return prepare(spec, layout, dataset, project, store=False, holdout=holdout), None
+        return prepare(spec, layout, dataset, project, store=False, keep=fill_cache, holdout=holdout), None
     except ConfigError:
         raise
     except MusketError as error:
