@@ -34,7 +34,7 @@ import segmentation_models_pytorch
 mark("import segmentation_models_pytorch and timm")
 import lightning_fabric
 mark("import lightning_fabric")
-import musket.experiment.run, musket.experiment.evaluate, musket.models.segmenters
+import musket.experiment.run, musket.experiment.summary, musket.models.segmenters
 mark("import the rest")
 from musket.training import loop
 from musket.experiment import unit as engine

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from musket.core.errors import ConfigError, ConfigWarning, MusketError
     from musket.core.types import PredictionItem
     from musket.data.catalogue import dataset_augmenters, dataset_provider, extra_train
+    from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
     from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
     from musket.data.preprocessing import dataset_preprocessor, dataset_transformer
     from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
-    from musket.data.views import CompositeDataSet, DataSet, SubDataSet
     from musket.experiment.custom import (
         activation,
         architecture,
@@ -43,7 +43,7 @@ _HOMES = {
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
     **dict.fromkeys(("dataset_preprocessor", "dataset_transformer"), "musket.data.preprocessing"),
     **dict.fromkeys(("BinarySegmentationDataSet", "MultiClassSegmentationDataSet"), "musket.data.tables"),
-    **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.views"),
+    **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.dataset"),
     **dict.fromkeys(("Hook", "Run"), "musket.training.hooks"),
 }
 

@@ -7,6 +7,7 @@ from musket.data.aspect import AspectRatioDataSet
 from musket.data.blending import BlendedDataSet, DropItemsDataset
 from musket.data.catalogue import dataset_provider
 from musket.data.crops import CropAndSplit
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
 from musket.data.folders import (
     ConstrainedDirectory,
     DirectoryDataSet,
@@ -16,7 +17,6 @@ from musket.data.folders import (
 )
 from musket.data.queue_settings import forward_knobs
 from musket.data.text_masks import TextMaskGenerator
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet
 
 __all__ = [
     "AspectRatioDataSet",

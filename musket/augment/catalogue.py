@@ -176,7 +176,7 @@ AUGMENTERS.add(
 # Done on the dataset, before all others
 AUGMENTERS.add(
     "BackgroundReplacer",
-    "musket.augment.background:BackgroundReplacer",
+    "musket.augment.background_options:BackgroundReplacer",
     "put objects of training images in front of other pictures",
     nested=("augmenters",),
     only_in="augmentation",

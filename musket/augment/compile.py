@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from musket.augment.colour_tables import check_floats, look_up, make_table, recolour, unpainted
 from musket.augment.single import both, image_alone, run_each
 from musket.augment.steps import Children, Colour, Frame, Geometry, ImagePass, Operation, Pass, Step
-from musket.augment.tables import check_floats, look_up, make_table, recolour, unpainted
 from musket.augment.warp import Motion, fill_of, move_image, move_mask, resizing
 from musket.core.geometry import resize_scores
 

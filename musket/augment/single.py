@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from musket.augment.colour_tables import settle
 from musket.augment.steps import Colour, Frame, Geometry, ImagePass, Pass, Step
-from musket.augment.tables import settle
 from musket.augment.warp import fill_of, resizing
 from musket.core.errors import MusketError
 from musket.core.geometry import resize_image, resize_mask, with_channels

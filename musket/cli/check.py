@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from musket.experiment.checkup import Progress
+    from musket.experiment.check_data import Progress
 
 _PLAIN_EVERY = 15.0
 

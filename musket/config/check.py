@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from musket.config import legacy, meaning
+from musket.config import cross_checks, legacy
 from musket.config.bind import bind, options_of
-from musket.config.meaning import Finding, Vocabulary
+from musket.config.cross_checks import Finding, Vocabulary
 from musket.config.preprocessing import check_preprocessing
 from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
@@ -209,7 +209,7 @@ def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) ->
     extra = {key: entry for key, entry in root.entries.items() if key not in fields}
     architecture = None
     if issubclass(model, SegmentationSpec) and "architecture" in root.entries:
-        architecture = meaning.architecture_entry(plain(root.entries["architecture"].value), vocabulary)
+        architecture = cross_checks.architecture_entry(plain(root.entries["architecture"].value), vocabulary)
     supplied = {*fields, *vocabulary.supplied}  # a key the config has itself is no option
     taken: Collection[str] = ()
     if architecture is not None and (extra or not isinstance(architecture.target, str)):
@@ -333,33 +333,36 @@ def _meaning(
     spec: ExperimentSpec, options: Mapping[str, Any], absent: set[str], vocabulary: Vocabulary
 ) -> tuple[ExperimentSpec, list[Finding], list[Finding]]:
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
-    findings = [*meaning.check_optimizer(spec, vocabulary), *meaning.check_metrics(spec, vocabulary)]
-    findings += [*meaning.check_final_metrics(spec, vocabulary), *meaning.check_data(spec, vocabulary)]
+    findings = [*cross_checks.check_optimizer(spec, vocabulary), *cross_checks.check_metrics(spec, vocabulary)]
+    findings += [*cross_checks.check_final_metrics(spec, vocabulary), *cross_checks.check_data(spec, vocabulary)]
     findings += check_preprocessing(spec.preprocessing, vocabulary.preprocessors, spec.declarations)
     if isinstance(spec, ImageSpec):
-        findings += [*meaning.check_freezing(spec, vocabulary), *meaning.check_images(spec, absent)]
-    remarks = list(meaning.without_effect(spec))
+        findings += [*cross_checks.check_freezing(spec, vocabulary), *cross_checks.check_images(spec, absent)]
+    remarks = list(cross_checks.without_effect(spec))
     if not isinstance(spec, SegmentationSpec):
-        spec, found = meaning.bind_all(spec, vocabulary, lambda stages: ())
+        spec, found = cross_checks.bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
     if not spec.activation and spec.classes is not None:
-        spec = spec.model_copy(update={"activation": meaning.default_activation(spec.classes)})
-    findings += [*meaning.check_heads(spec, absent), *meaning.check_network(spec, options, absent, vocabulary)]
-    findings += meaning.check_losses(spec, absent, vocabulary)
+        spec = spec.model_copy(update={"activation": cross_checks.default_activation(spec.classes)})
+    findings += [
+        *cross_checks.check_heads(spec, absent),
+        *cross_checks.check_network(spec, options, absent, vocabulary),
+    ]
+    findings += cross_checks.check_losses(spec, absent, vocabulary)
     segmentation = spec
     known = not absent & {"metrics", "loss", "final_metrics"}
-    columns = meaning.logged(segmentation, vocabulary) if known else []
+    columns = cross_checks.logged(segmentation, vocabulary) if known else []
     if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
         spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})
         words = "not given, and binary_accuracy is not among metrics; val_loss decides which epoch is the best"
         remarks.append(Finding(("primary_metric",), words))
     if columns and "primary_metric" not in absent:
-        findings += meaning.check_primary(spec, columns, vocabulary)
-    spec, found = meaning.bind_all(
-        spec, vocabulary, lambda stages: meaning.logged(segmentation, vocabulary, stages) if known else ()
+        findings += cross_checks.check_primary(spec, columns, vocabulary)
+    spec, found = cross_checks.bind_all(
+        spec, vocabulary, lambda stages: cross_checks.logged(segmentation, vocabulary, stages) if known else ()
     )
     findings += found
-    return (spec if findings or absent else meaning.canonical(spec, columns, vocabulary)), findings, remarks
+    return (spec if findings or absent else cross_checks.canonical(spec, columns, vocabulary)), findings, remarks
 
 
 def _problem(root: Map, finding: Finding) -> Problem:

@@ -16,7 +16,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 
 from musket.config import legacy, schema
 from musket.config.bind import Option, Options, options_of, strict
-from musket.config.meaning import Vocabulary
+from musket.config.cross_checks import Vocabulary
 from musket.config.schema import DIALECTS, ExperimentSpec, SegmentationSpec, StageSpec
 from musket.core.registry import Registry
 

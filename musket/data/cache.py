@@ -32,9 +32,9 @@ import PIL
 
 from musket.core.errors import MusketError, SampleFailure
 from musket.data.array_store import ArrayStore, is_storable, stored_bytes, stored_files
+from musket.data.dataset import FileDataSet, read_item
 from musket.data.identity import sample_ids
 from musket.data.sources import chain, compiled_digest
-from musket.data.views import FileDataSet, read_item
 
 FilePath = str | Path
 Reader = Callable[[Any], np.ndarray]

@@ -10,10 +10,10 @@ import numpy as np
 from musket.core.cells import Window, spans
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
+from musket.data.dataset import read_item, target_of, teller
 from musket.data.derived import DerivedDataSet, like
 from musket.data.draws import current_epoch
 from musket.data.identity import own_ids
-from musket.data.views import read_item, target_of, teller
 
 
 class CropAndSplit(DerivedDataSet):

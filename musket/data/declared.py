@@ -20,11 +20,11 @@ from musket.core.errors import DataError
 from musket.core.geometry import with_channels
 from musket.core.identity import examples
 from musket.core.types import PredictionItem
+from musket.data.dataset import FileDataSet
 from musket.data.folders import list_files, mask_rows
 from musket.data.images import IMAGE_EXTENSIONS, read_image, read_rgba, read_stored
 from musket.data.names import Names
 from musket.data.tables import read_table
-from musket.data.views import FileDataSet
 
 Decode = Callable[[Callable[[Any], np.ndarray], Path], np.ndarray]
 

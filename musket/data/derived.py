@@ -7,8 +7,8 @@ from typing import Any
 
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
+from musket.data.dataset import DataSet, SubDataSet, encoder_of, is_positive, read_item, target_of
 from musket.data.identity import own_ids
-from musket.data.views import DataSet, SubDataSet, encoder_of, is_positive, read_item, target_of
 
 
 class DerivedDataSet(DataSet):

@@ -18,9 +18,9 @@ from musket.core.geometry import with_channels
 from musket.core.identity import examples
 from musket.core.rle import rle_encode
 from musket.core.types import PredictionItem
+from musket.data.dataset import FileDataSet
 from musket.data.images import IMAGE_EXTENSIONS, read_image, read_mask
 from musket.data.names import Names
-from musket.data.views import FileDataSet
 
 FilePath = str | Path
 

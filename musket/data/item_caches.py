@@ -24,11 +24,11 @@ from musket.artifacts.files import write_atomic
 from musket.core.errors import DataError, MusketError
 from musket.core.identity import fingerprint
 from musket.core.types import PredictionItem
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, read_item
 from musket.data.derived import DerivedDataSet
 from musket.data.identity import sample_ids
 from musket.data.preprocessing import PreprocessedItem, each_component, name_of, recipes
 from musket.data.sources import Source, chain, source_of
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet, read_item
 
 _FORMAT = 2
 _MANIFEST = "manifest.json"

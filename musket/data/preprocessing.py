@@ -32,9 +32,9 @@ from musket.config.preprocessing import read_steps
 from musket.core.errors import DataError, MusketError
 from musket.core.types import PredictionItem
 from musket.data.catalogue import PREPROCESSORS
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, target_of
 from musket.data.derived import DerivedDataSet
 from musket.data.sources import code_digest
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet, target_of
 
 INPUTS = ("input", "inp")
 

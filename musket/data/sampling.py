@@ -10,7 +10,7 @@ import numpy as np
 
 from musket.core.errors import DataError, MusketError
 from musket.core.runtime import generator
-from musket.data.views import is_positive
+from musket.data.dataset import is_positive
 
 PART_SEED = 23232
 """Seed of the order inside a part, that of the former framework."""

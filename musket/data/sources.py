@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from musket.data.dataset import FileDataSet, SubDataSet, read_item
 from musket.data.names import Names
-from musket.data.views import FileDataSet, SubDataSet, read_item
 
 INNER = ("ds", "child", "training", "parent", "blendwith", "drop_items", "textures")
 """Attributes by which datasets hold those they read from, besides the list ``components``."""

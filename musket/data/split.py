@@ -18,7 +18,7 @@ import numpy as np
 from musket.core.errors import DataError, MusketError
 from musket.core.identity import fingerprint
 from musket.core.types import Split, Splits
-from musket.data.views import target_of, teller
+from musket.data.dataset import target_of, teller
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.core.rle import Order, is_run_text, rle_decode, rle_encode
 from musket.core.types import PredictionItem
+from musket.data.dataset import FileDataSet
 from musket.data.folders import list_files
 from musket.data.images import IMAGE_EXTENSIONS, read_image
 from musket.data.names import Names
-from musket.data.views import FileDataSet
 
 FilePath = str | Path
 

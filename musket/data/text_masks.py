@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from musket.core.types import PredictionItem
+from musket.data.dataset import IndexedDataSet
 from musket.data.draws import draws
 from musket.data.pictures import array_of, pictures_of
-from musket.data.views import IndexedDataSet
 
 COUNT = 10
 """Items of a generator."""

@@ -17,10 +17,10 @@ from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.core.registry import RegistryError
 from musket.data.cache import default_cache_folder
 from musket.data.catalogue import DATASETS, dataset_augmenters, extra_train
+from musket.data.dataset import CompositeDataSet
 from musket.data.declared import FilesDataSet
 from musket.data.derived import TrainingView
 from musket.data.preprocessing import apply_preprocessing
-from musket.data.views import CompositeDataSet
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec

@@ -16,7 +16,7 @@ from musket.report.samples import draw_table
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
-    from musket.experiment.data import PreparedData
+    from musket.experiment.prepare_data import PreparedData
 
 
 def augmentation_sheet(

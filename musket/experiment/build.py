@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musket.augment.background import BackgroundReplacer
+from musket.augment.background_options import BackgroundReplacer
 from musket.augment.catalogue import AUGMENTERS
 from musket.augment.compile import Chain
 from musket.augment.nested import build_operations
@@ -20,8 +20,8 @@ from musket.core.geometry import with_channels
 from musket.core.runtime import generator
 from musket.core.types import Sample
 from musket.data.backgrounds import Backgrounds, replace_background
+from musket.data.dataset import read_item
 from musket.data.draws import reading_epoch
-from musket.data.views import read_item
 
 if TYPE_CHECKING:
     import torch

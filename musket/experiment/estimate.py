@@ -22,7 +22,7 @@ from musket.report.check_report import Estimate
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
     from musket.core.types import Batch
-    from musket.experiment.data import PreparedData
+    from musket.experiment.prepare_data import PreparedData
 
 _READ = 16
 """Samples read to learn how long one takes."""

@@ -14,15 +14,15 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.runtime import silence_telemetry
-from musket.experiment.evaluating import Evaluating
-from musket.experiment.predicting import Predicting
-from musket.experiment.previewing import Previewing
+from musket.experiment.facade_evaluation import Evaluating
+from musket.experiment.facade_prediction import Predicting
+from musket.experiment.facade_preview import Previewing
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
-    from musket.experiment.data import PreparedData
     from musket.experiment.folded import FoldedDataSet
     from musket.experiment.network import Compiled
+    from musket.experiment.prepare_data import PreparedData
     from musket.experiment.project import Project
     from musket.experiment.unit import FitContext, FitOptions
     from musket.training.lr_finder import LRFinder
@@ -94,8 +94,8 @@ class Experiment(Previewing, Predicting, Evaluating):
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
-        from musket.experiment.evaluate import check
         from musket.experiment.plan import fold_numbers
+        from musket.experiment.summary import check
         from musket.experiment.unit import FitOptions
         from musket.report.samples import draw_triples, write_jpg
         from musket.report.tables import summary_table
@@ -175,8 +175,8 @@ class Experiment(Previewing, Predicting, Evaluating):
         return search_rate(context, stage, start_lr, end_lr, epochs, fewest=fewest)
 
     def _context(self, data: PreparedData, options: FitOptions, fabric: Any, console: Any, picture: Any) -> FitContext:
-        from musket.experiment.data import samples_of
-        from musket.experiment.finals import each_epoch
+        from musket.experiment.final_metrics import each_epoch
+        from musket.experiment.prepare_data import samples_of
         from musket.experiment.unit import FitContext
 
         samples = samples_of(self.spec, data)
@@ -221,7 +221,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         return sources.main() if name is None else sources.entry(name)
 
     def _prepare(self, dataset: Any = None) -> PreparedData:
-        from musket.experiment.data import prepare
+        from musket.experiment.prepare_data import prepare
 
         dataset = self._source(dataset)
         # Ids of a dataset that cannot tell them are read item by item, so they are asked for once.

@@ -12,14 +12,14 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import DataError
 from musket.core.types import Batch
+from musket.data.dataset import SubDataSet
 from musket.data.identity import sample_ids
 from musket.data.loader import BatchLoader
 from musket.data.sampling import Negatives, PartSampler, Positivity
 from musket.data.split import splits_of
-from musket.data.views import SubDataSet
 from musket.experiment import build
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.data import PreparedData, samples_of, split_settings, with_extra
+from musket.experiment.prepare_data import PreparedData, samples_of, split_settings, with_extra
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec

@@ -18,9 +18,9 @@ from musket.core.runtime import seed_torch
 from musket.core.types import Batch, Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
-from musket.experiment.data import PreparedData, keep_decoded, prepare
 from musket.experiment.folded import folds_among
 from musket.experiment.plan import units
+from musket.experiment.prepare_data import PreparedData, keep_decoded, prepare
 from musket.experiment.unit import FitContext, load_initial, set_frozen, start_network, training_loader
 from musket.optim.build import build_optimizer
 from musket.training.loop import Clipping

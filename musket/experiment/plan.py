@@ -12,7 +12,7 @@ from musket.data.sampling import PartSampler, part_order
 
 if TYPE_CHECKING:
     from musket.config.schema import SegmentationSpec
-    from musket.experiment.data import PreparedData
+    from musket.experiment.prepare_data import PreparedData
 
 
 def fold_numbers(folds: Iterable[int] | int | None) -> list[int] | None:

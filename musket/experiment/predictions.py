@@ -17,15 +17,15 @@ from musket.artifacts import predictions as artifacts
 from musket.artifacts.predictions import PredictionWriter, StoredPredictions
 from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.identity import examples, fingerprint
+from musket.data.dataset import DataSet, SubDataSet, is_positive, target_of
 from musket.data.identity import sample_ids
-from musket.data.views import DataSet, SubDataSet, is_positive, target_of
 from musket.experiment import build, inference
 from musket.experiment.inference import Choice, MemberKey
 from musket.predict.views import PLAIN, views_of
 
 if TYPE_CHECKING:
-    from musket.experiment.data import PreparedData
     from musket.experiment.facade import Experiment
+    from musket.experiment.prepare_data import PreparedData
     from musket.predict.results import PredictedBatch
 
 Lookup = Callable[[str, np.ndarray | None], np.ndarray]

@@ -18,9 +18,9 @@ from musket.core.runtime import make_fabric
 from musket.core.types import Unit
 from musket.core.version import VERSION
 from musket.experiment import build
+from musket.experiment.check_before_fit import check_network, check_samples, check_unit
 from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
-from musket.experiment.precheck import check_network, check_samples, check_unit
 from musket.experiment.unit import (
     FitContext,
     FitOptions,

@@ -15,10 +15,10 @@ from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
-from musket.experiment.data import PreparedData
 from musket.experiment.leftovers import forget_unit
 from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
+from musket.experiment.prepare_data import PreparedData
 from musket.metrics.build import MetricSet
 from musket.metrics.metric import Metric
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog

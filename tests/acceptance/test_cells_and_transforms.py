@@ -68,7 +68,7 @@ def test_s35_cells_multiply_the_data_and_shrink_the_input(tmp_path: Path) -> Non
 def test_s35_the_cells_of_an_image_never_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = toy.experiment(tmp_path, crops=3, shape=[96, 96, 3], testSplit=0.25, folds_count=3)
     data = cfg._prepare(Big(12))
-    from musket.experiment.data import samples_of
+    from musket.experiment.prepare_data import samples_of
 
     cells = samples_of(cfg.spec, data)
     held = {cells.ids[position].partition("#")[0] for position in cells.holdout}

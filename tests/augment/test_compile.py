@@ -11,14 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from musket.augment import tables
+from musket.augment import colour_tables
 from musket.augment.colour import Add, GammaContrast, Invert, LinearContrast, LogContrast, Multiply, SigmoidContrast
+from musket.augment.colour_tables import recolour, settle
 from musket.augment.compile import Chain
 from musket.augment.frames import Crop, CropAndPad, CropToFixedSize, Pad, PadToFixedSize
 from musket.augment.geometry import Affine, Fliplr, Flipud, PerspectiveTransform, Resize, Rotate90
 from musket.augment.nested import OneOf, Sequential, SomeOf, Sometimes, WithChannels
 from musket.augment.steps import Border, Frame, ImagePass, Operation, Pass, Step
-from musket.augment.tables import recolour, settle
 from musket.core.errors import MusketError
 from musket.core.geometry import resize_image, resize_mask, resize_scores
 from musket.core.runtime import generator
@@ -273,12 +273,12 @@ def test_tables_of_every_channel_by_itself(kind: type) -> None:
 @pytest.mark.parametrize("columns", [1, 3])
 def test_tables_without_the_help_of_opencv(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV before 5 has no tables of 16-bit values."""
-    monkeypatch.setattr(tables, "_wide_tables", lambda: False)
+    monkeypatch.setattr(colour_tables, "_wide_tables", lambda: False)
     random = np.random.default_rng(0)
     image = random.integers(0, 65536, (7, 9, 3)).astype(np.uint16)
     table = random.integers(0, 65536, (65536, columns)).astype(np.uint16)
     wanted = np.stack([table[image[..., c], c % columns] for c in range(3)], axis=-1)
-    assert np.array_equal(tables.look_up(image, table), wanted)
+    assert np.array_equal(colour_tables.look_up(image, table), wanted)
 
 
 def test_colour_before_a_border_leaves_it_and_colour_after_it_does_not() -> None:

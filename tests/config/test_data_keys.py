@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from musket.config.check import check_text, unavailable
-from musket.config.meaning import Vocabulary
+from musket.config.cross_checks import Vocabulary
 from musket.config.schema import ExperimentSpec
 from musket.core.errors import ConfigError, ConfigWarning
 

@@ -18,11 +18,11 @@ from musket.core.errors import DataError, MusketError
 from musket.core.types import PredictionItem
 from musket.data import cache as module
 from musket.data.cache import DecodeCache, attach_cache, cache_size, clear, default_cache_folder, fill
+from musket.data.dataset import CompositeDataSet, FileDataSet
 from musket.data.derived import TrainingView
 from musket.data.folders import DirectoryDataSet, NegativeDataSet, SimplePNGMaskDataSet
 from musket.data.images import read_image, read_mask
 from musket.data.tables import BinarySegmentationDataSet
-from musket.data.views import CompositeDataSet, FileDataSet
 
 DECODED: list[str] = []
 

@@ -25,6 +25,7 @@ from musket.data.blending import BlendedDataSet
 from musket.data.cache import DecodeCache
 from musket.data.catalogue import PREPROCESSORS, dataset_augmenters
 from musket.data.crops import CropAndSplit
+from musket.data.dataset import CompositeDataSet
 from musket.data.declared import FilesDataSet
 from musket.data.derived import TrainingView
 from musket.data.folders import SimplePNGMaskDataSet
@@ -34,7 +35,6 @@ from musket.data.loader import BatchLoader
 from musket.data.preprocessing import apply_preprocessing, dataset_preprocessor, dataset_transformer, recipes
 from musket.data.queue_settings import QUEUE
 from musket.data.sources import code_digest, compiled_digest, source_of
-from musket.data.views import CompositeDataSet
 
 
 @pytest.fixture(autouse=True)

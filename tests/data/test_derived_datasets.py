@@ -14,13 +14,13 @@ from musket.core.types import PredictionItem, Sample
 from musket.data.aspect import AspectRatioDataSet
 from musket.data.blending import BlendedDataSet, DropItemsDataset
 from musket.data.crops import CropAndSplit, cells_of
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, teller
 from musket.data.derived import DerivedDataSet, TrainingView
 from musket.data.draws import draws, reading_epoch
 from musket.data.identity import sample_ids
 from musket.data.loader import BatchLoader
 from musket.data.split import SplitSettings, splits_of
 from musket.data.text_masks import TextMaskGenerator
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet, teller
 
 
 class Numbered(DataSet):

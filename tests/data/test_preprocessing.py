@@ -17,11 +17,11 @@ from musket.config.values import Call
 from musket.core.errors import DataError, MusketError
 from musket.core.types import PredictionItem
 from musket.data.catalogue import PREPROCESSORS
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, is_positive, read_item
 from musket.data.folders import SimplePNGMaskDataSet
 from musket.data.identity import sample_ids
 from musket.data.item_caches import folder_name, trains_differently
 from musket.data.preprocessing import apply_preprocessing, dataset_preprocessor, name_of
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet, is_positive, read_item
 
 
 @pytest.fixture(autouse=True)

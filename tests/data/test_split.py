@@ -9,6 +9,7 @@ import pytest
 
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem, Split, Splits
+from musket.data.dataset import CompositeDataSet, SubDataSet
 from musket.data.split import (
     SplitSettings,
     cut_folds,
@@ -20,7 +21,6 @@ from musket.data.split import (
     stratify_classes,
     with_extra_train,
 )
-from musket.data.views import CompositeDataSet, SubDataSet
 
 PLAIN = SplitSettings()
 

@@ -8,9 +8,9 @@ import pytest
 
 from musket.core.errors import DataError
 from musket.core.types import Dataset, PredictionItem
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, read_item, teller
 from musket.data.identity import sample_ids
 from musket.data.names import Names
-from musket.data.views import CompositeDataSet, DataSet, SubDataSet, read_item, teller
 
 
 class Numbers(DataSet):

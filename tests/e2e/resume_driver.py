@@ -26,7 +26,7 @@ import torch.utils.tensorboard  # what a fit imports late is imported here, once
 from toy import Drawn, register_small_net
 
 import musket
-import musket.experiment.evaluate
+import musket.experiment.summary
 import musket.models.segmenters
 import musket.report.samples
 from musket.artifacts import checkpoint, files

@@ -17,9 +17,9 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, ConfigError, DataError
 from musket.core.types import PredictionItem
 from musket.data.catalogue import DATASETS, dataset_augmenters, dataset_provider, extra_train
+from musket.data.dataset import SubDataSet, read_item
 from musket.data.derived import DerivedDataSet, like
 from musket.data.identity import sample_ids
-from musket.data.views import SubDataSet, read_item
 from musket_core import datasets
 
 

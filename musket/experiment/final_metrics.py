@@ -24,8 +24,8 @@ from musket.metrics.metric import Metric
 from musket.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    from musket.experiment.data import PreparedData
     from musket.experiment.facade import Experiment
+    from musket.experiment.prepare_data import PreparedData
 
 OfDataset = Callable[[Any, Any], Any]
 """``f(connected_model, predictions_dataset) -> number or map``."""

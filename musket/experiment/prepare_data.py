@@ -13,11 +13,11 @@ from musket.core.identity import examples, fingerprint
 from musket.core.types import Split
 from musket.data.cache import DecodeCache, attach_cache, default_cache_folder
 from musket.data.crops import CropAndSplit
+from musket.data.dataset import CompositeDataSet, SubDataSet
 from musket.data.identity import sample_ids
 from musket.data.item_caches import store_items
 from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
-from musket.data.views import CompositeDataSet, SubDataSet
 from musket.experiment.assemble import DatasetSources
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from musket.core.errors import ArtifactError
 if TYPE_CHECKING:
     from musket.artifacts.layout import Layout
     from musket.config.schema import SegmentationSpec
-    from musket.experiment.data import PreparedData
     from musket.experiment.facade import Experiment
     from musket.experiment.inference import Choice
     from musket.experiment.predictions import PredictionDataSet
+    from musket.experiment.prepare_data import PreparedData
     from musket.predict.results import PredictedBatch
     from musket.predict.runner import Scored
 
@@ -59,9 +59,9 @@ class Evaluating:
             MusketError: a metric of the user's failed, or none gave what experiment_result asks for; the summary is
                 written without it.
         """
-        from musket.experiment.evaluate import check
         from musket.experiment.inference import listed
         from musket.experiment.run import trained_folds
+        from musket.experiment.summary import check
 
         data = self._prepare()
         check(self._self, data)
@@ -77,7 +77,7 @@ class Evaluating:
 
     def _summarize(self, data: PreparedData, folds: Sequence[int], subsample: float) -> dict[str, Any]:
         """Write and return the summary. An error of a user's metric comes after it is safe on disk."""
-        from musket.experiment.evaluate import summarize
+        from musket.experiment.summary import summarize
 
         evaluation = summarize(self._self, data, folds, subsample)
         records.write_yaml(self.layout.summary, evaluation.summary)
@@ -103,7 +103,7 @@ class Evaluating:
         if not isinstance(summary, dict) or "experiment_result" not in summary:
             raise ArtifactError("it holds no experiment_result; createSummary() writes it", self.layout.summary)
         if not isinstance(judged, dict):
-            from musket.experiment.evaluate import no_figure
+            from musket.experiment.summary import no_figure
 
             spec = self.spec
             asked = f"experiment_result is {spec.experiment_result or 'not given'}"
@@ -164,8 +164,8 @@ class Evaluating:
         Raises:
             ArtifactError: there is no such fold, or several are asked for.
         """
-        from musket.experiment.evaluate import best_threshold
         from musket.experiment.predictions import fold_of, part_of
+        from musket.experiment.summary import best_threshold
 
         data = self._prepare(ds)
         fold = fold_of(data, fold)
@@ -174,13 +174,13 @@ class Evaluating:
 
     def find_optimal_treshold_by_validation(self, func: OfItem, stages: Choice = None) -> float:
         """Mean over folds of the best threshold on each fold's own validation part."""
-        from musket.experiment.evaluate import best_threshold_of_validation
+        from musket.experiment.summary import best_threshold_of_validation
 
         return best_threshold_of_validation(self._self, func, stages)
 
     def find_optimal_treshold_by_holdout(self, func: OfItem, stages: Choice = None) -> float:
         """The best threshold of the mean prediction of all folds on the holdout."""
-        from musket.experiment.evaluate import best_threshold_of_holdout
+        from musket.experiment.summary import best_threshold_of_holdout
 
         return best_threshold_of_holdout(self._self, func, stages)
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
+from musket.data.dataset import check_rows
 from musket.data.derived import TrainingView
 from musket.data.draws import reading_epoch
 from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
-from musket.data.views import check_rows
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
-from musket.experiment.data import PreparedData, prepare, samples_of
 from musket.experiment.findings import (
     Found,
     channel_name,
@@ -30,6 +29,7 @@ from musket.experiment.findings import (
     say_twins,
 )
 from musket.experiment.plan import training_samples, validation_samples
+from musket.experiment.prepare_data import PreparedData, prepare, samples_of
 from musket.report.check_report import ChannelFacts, CheckReport, DataFacts, FoldFacts, essentials
 
 if TYPE_CHECKING:

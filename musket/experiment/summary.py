@@ -12,15 +12,15 @@ import torch
 
 from musket.artifacts import records
 from musket.artifacts.predictions import PredictionWriter
-from musket.config.meaning import bare_figure
+from musket.config.cross_checks import bare_figure
 from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError
-from musket.data.views import check_rows
-from musket.experiment import finals, inference
+from musket.data.dataset import check_rows
+from musket.experiment import final_metrics, inference
 from musket.experiment import predictions as stores
 from musket.experiment.build import TargetShape
-from musket.experiment.data import PreparedData
 from musket.experiment.inference import Choice, MemberKey
 from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of
+from musket.experiment.prepare_data import PreparedData
 from musket.experiment.run import trained_folds
 from musket.metrics.build import MetricSet
 from musket.metrics.catalogue import METRICS, find_column
@@ -84,7 +84,7 @@ def check(experiment: Experiment, data: PreparedData) -> None:
     """
     spec = experiment.spec
     for metric in spec.final_metrics:
-        finals.find_final(experiment, metric.name)
+        final_metrics.find_final(experiment, metric.name)
     if spec.experiment_result is not None and spec.experiment_result.endswith("_holdout") and not data.holdout:
         raise ArtifactError(
             f"experiment_result is {spec.experiment_result}, but there is no holdout; set testSplit", spec.source
@@ -186,7 +186,7 @@ def _result(experiment: Experiment, block: dict[str, Any], folds: Sequence[int])
 def _is_final(experiment: Experiment, name: str) -> bool:
     """Whether a final metric has this very name; else it is a further figure, ``<metric>_<key>``, of another one."""
     try:
-        finals.find_final(experiment, name)
+        final_metrics.find_final(experiment, name)
     except ConfigError:
         return False
     return True
@@ -207,7 +207,7 @@ class _Judge:
         if bare is not None and bare not in (*names, "loss") and bare not in METRICS and _is_final(experiment, bare):
             names.append(bare)
         self.names = names
-        found = {name: finals.find_final(experiment, name) for name in names}
+        found = {name: final_metrics.find_final(experiment, name) for name in names}
         self.functions = {name: metric for name, metric in found.items() if not isinstance(metric, Metric)}
 
     def scores(self, source: Source, groups: Sequence[Group], alone: Sequence[Group] = ()) -> list[Scores]:
@@ -247,8 +247,8 @@ class _Judge:
         return [found[group] for group in groups]
 
     def _metrics(self) -> MetricSet:
-        also = [finals.find_final(self.experiment, name) for name in self.names if name not in self.functions]
-        cautious = [finals.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
+        also = [final_metrics.find_final(self.experiment, name) for name in self.names if name not in self.functions]
+        cautious = [final_metrics.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
         return MetricSet(
             self.metrics,
             evaluation=True,

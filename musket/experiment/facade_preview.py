@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from musket.artifacts.layout import Layout
     from musket.config.schema import SegmentationSpec
-    from musket.experiment.checkup import Progress
+    from musket.experiment.check_data import Progress
     from musket.experiment.project import Project
     from musket.report.check_report import CheckReport
 
@@ -54,7 +54,7 @@ class Previewing:
             the report: ``ok``, ``problems``, ``warnings``, figures; as text what ``musket check`` prints. Nothing that
             is wrong with the data is raised. Without any dataset only the config was checked.
         """
-        from musket.experiment.checkup import check_data
+        from musket.experiment.check_data import check_data
         from musket.report.check_report import config_report
 
         self._refuse_unavailable()
@@ -90,7 +90,7 @@ class Previewing:
             RGB, uint8.
         """
         from musket.experiment.augmented import augmentation_sheet
-        from musket.experiment.data import prepare, samples_of
+        from musket.experiment.prepare_data import prepare, samples_of
 
         self._refuse_unavailable()
         if dataset is None or isinstance(dataset, str):
