@@ -48,7 +48,7 @@ def _fill() -> None:
         ("NegativeDataSet", "folders", "Images of a folder with empty masks."),
         ("BinarySegmentationDataSet", "tables", "CSV with run-length masks of one class."),
         ("MultiClassSegmentationDataSet", "tables", "CSV with run-length masks, one row per image and class."),
-        ("CompositeDataSet", "views", "Several datasets, one after another."),
+        ("CompositeDataSet", "dataset", "Several datasets, one after another."),
         ("CropAndSplit", "crops", "Every image cut into n x n cells."),
         ("BlendedDataSet", "blending", "Half of the training images blended with random pictures."),
         ("DropItemsDataset", "blending", "Objects cut out of other pictures, pasted into training images."),

@@ -27,7 +27,7 @@ class Unwilling(musket.Hook):
         raise TrainingError("not today")
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _register() -> None:
     musket.callback(Unwilling)
     for metric in (hole_brightness, hole_darkness, hole_stumbling, HoleFalling):
