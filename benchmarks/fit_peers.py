@@ -35,7 +35,6 @@ from musket.training.hooks import Hook, Run
 from segmentation_pipeline.impl.datasets import SimplePNGMaskDataSet
 
 ROUNDS = 3
-WORKERS = (0, 2)
 SECONDS: dict[str, list[float]] = {}
 
 
@@ -154,9 +153,9 @@ class Fastai:
 
 
 PEERS: dict[str, Any] = {
-    "torch + albumentations": PlainScript,
-    "the same, tuned": TunedScript,
-    "fastai": Fastai,
+    "torch + albumentations": (PlainScript, (0, 2)),
+    "the same, tuned": (TunedScript, (2,)),
+    "fastai": (Fastai, (0, 2)),
 }
 
 
@@ -175,8 +174,8 @@ class Alternate(Hook):
             folder = Path(tempfile.mkdtemp())
             pairs = files(fit_floor.REGIMES["light"].images)
             self.peers = {"bare loop": BareLoop(run)}
-            for count in WORKERS:
-                for name, kind in PEERS.items():
+            for name, (kind, workers) in PEERS.items():
+                for count in workers:
                     model = copy.deepcopy(run.model).to(memory_format=torch.contiguous_format)
                     self.peers[f"{name}, {count} workers"] = kind(model, pairs, count, folder)
         for name, peer in self.peers.items():
