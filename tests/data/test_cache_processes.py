@@ -43,6 +43,7 @@ print("all equal")
 """
 
 WRITE_FOREVER = """
+import signal
 import sys
 from pathlib import Path
 import numpy as np
@@ -50,6 +51,7 @@ from musket.data.array_store import ArrayStore
 
 store = ArrayStore(Path(sys.argv[1]))
 first = int(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 print("begun", flush=True)
 for number in range(first, first + 100_000):
     store.put(number.to_bytes(16, "big")[::-1], np.random.default_rng(number).integers(0, 256, 100_000, dtype=np.uint8))
