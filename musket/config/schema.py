@@ -56,6 +56,7 @@ from musket.config.values import (
     Weights,
     show,
 )
+from musket.core.cells import cell_shape
 from musket.core.errors import Problem
 
 __all__ = [
@@ -303,7 +304,7 @@ class SegmentationSpec(ImageSpec):
     def input_size(self) -> tuple[int, int] | None:
         """Height and width of what the network sees: shape, or that of a cell; None with manualResize."""
         cells = 1 if self.crops is None else self.crops.cells
-        return None if self.manualResize else (self.shape[0] // cells, self.shape[1] // cells)
+        return None if self.manualResize else cell_shape(*self.shape[:2], cells)
 
     @property
     def mask_channels(self) -> int:

@@ -1,4 +1,4 @@
-"""Resizing of images, masks and score maps; flips and quarter turns with their exact undo."""
+"""Resizing of images, masks and score maps, of any number of channels."""
 
 from __future__ import annotations
 
@@ -72,12 +72,3 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 def resize_scores(scores: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize a float score map H x W x classes back to the size of its image (linear; area average when it shrinks)."""
     return resize_image(np.ascontiguousarray(scores, dtype=np.float32), height, width)
-
-
-def dihedral(array: np.ndarray, *, flip_lr: bool = False, flip_ud: bool = False, turns: int = 0) -> np.ndarray:
-    """Mirror left-right, then up-down, then turn counter-clockwise by ``turns`` quarters. A view, no copy."""
-    if flip_lr:
-        array = array[:, ::-1]
-    if flip_ud:
-        array = array[::-1]
-    return np.rot90(array, turns) if turns % 4 else array

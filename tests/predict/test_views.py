@@ -9,10 +9,18 @@ import pytest
 import torch
 
 from musket.core.errors import MusketError
-from musket.core.geometry import dihedral
 from musket.predict.views import ALL, FLIPS, HORIZONTAL, NAMED, PLAIN, View, averaged, views_of
 
 IMAGES = torch.arange(2 * 3 * 6 * 6, dtype=torch.uint8).reshape(2, 3, 6, 6)
+
+
+def dihedral(array: np.ndarray, *, flip_lr: bool = False, flip_ud: bool = False, turns: int = 0) -> np.ndarray:
+    """Mirror left-right, then up-down, then turn counter-clockwise by ``turns`` quarters. A view, no copy."""
+    if flip_lr:
+        array = array[:, ::-1]
+    if flip_ud:
+        array = array[::-1]
+    return np.rot90(array, turns) if turns % 4 else array
 
 
 def position(images: torch.Tensor) -> torch.Tensor:
