@@ -41,3 +41,15 @@ def own_parts_are_forgotten() -> Iterator[None]:
     for registry, known in zip(REGISTRIES, before, strict=True):
         for name in set(registry.names()) - known:
             registry.remove(name)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parts_of_a_module_are_forgotten() -> Iterator[None]:
+    """The same for what fixtures of a whole module register."""
+    from musket.experiment.vocabulary import REGISTRIES
+
+    before = [set(registry.names()) for registry in REGISTRIES]
+    yield
+    for registry, known in zip(REGISTRIES, before, strict=True):
+        for name in set(registry.names()) - known:
+            registry.remove(name)
