@@ -21,11 +21,13 @@ from musket.config.values import (
     Batch,
     Call,
     Classes,
+    ClassWeights,
     Confidence,
     Count,
     CountPerHead,
     Dataset,
     Datasets,
+    Decay,
     Declared,
     FinalMetric,
     FinalMetrics,
@@ -38,10 +40,12 @@ from musket.config.values import (
     Network,
     Part,
     Parts,
+    Portion,
     Portions,
     Positive,
     Rate,
     RealShare,
+    Sampler,
     Scale,
     Seed,
     Several,
@@ -72,6 +76,7 @@ __all__ = [
     "GenericSpec",
     "ImageSpec",
     "InstanceSpec",
+    "NetworkSpec",
     "Part",
     "Portions",
     "SegmentationSpec",
@@ -98,6 +103,8 @@ class StageSpec(_Model):
     """Callbacks of this stage in addition. Default: none."""
     initial_weights: Text | None = None
     """File of weights to start this stage from, in place of the best weights of the stage before."""
+    sampler: Sampler | None = None
+    """What an epoch of this stage draws its training samples by. Default: the root's."""
     negatives: Negatives = "real"
     """Items without an object in the training part: none, real (all of them), or a number per positive item."""
     validation_negatives: Negatives | None = None
@@ -159,6 +166,17 @@ class ExperimentSpec(_Model):
     """Average predictions over views: Horizontal, Horizontal_and_vertical, or all eight. Default: the plain view."""
     inference_batch: Batch = 32
     """Batch size for prediction and evaluation, in items. Default 32."""
+    weight_decay: Decay | None = None
+    """Decay of the weights in every step of the optimizer; biases and normalisations are left alone. Default: the
+    optimizer's own (AdamW 0.01, others none)."""
+    layer_decay: Portion | None = None
+    """Learning rate of each layer of the encoder as a share of that of the layer behind it (0.65 to 0.9 for fine
+    tuning). Default: one rate for all."""
+    accumulate: Several = 1
+    """Batches whose gradients are added up for one step of the optimizer. Default 1."""
+    ema: RealShare | None = None
+    """Judge and keep a running mean of the weights: the share of the old mean that stays in every step (0.99 to
+    0.9999). Default: the weights themselves."""
     maxEpochSize: Steps | None = None
     """At most this many training batches per epoch. Default: all."""
     noTrain: Flag = False
@@ -270,27 +288,74 @@ class ImageSpec(ExperimentSpec):
     """Draw augmented training samples after every epoch too."""
 
 
-class SegmentationSpec(ImageSpec):
+class NetworkSpec(ImageSpec):
+    """Keys of segmentation and classification: one network, and what its outputs mean."""
+
+    gives_maps: ClassVar[bool] = True
+    """Whether predictions are maps H x W x classes, or vectors."""
+
+    shape: Shape = (256, 256, 3)
+    """Network input [height, width, channels], in pixels; images and masks are resized to it. Default [256, 256, 3]."""
+    architecture: Text
+    """Network by name."""
+    classes: CountPerHead
+    """Number of classes; a list makes one output per entry."""
+    activation: Activation = ""
+    """Last layer: sigmoid, softmax, none ..., or one per output. Default: sigmoid for one class, else softmax."""
+    loss: TextPerHead | None = None
+    """Loss by name, a weighted sum such as a+0.1*b, or one per output. Needed unless every stage has its own."""
+    class_weights: ClassWeights | None = None
+    """How much each class counts in cross-entropies: a number per class (a list of them per output), or balanced: the
+    rarer a class is in the training part, the more it counts. Default: all alike."""
+    label_smoothing: Share = 0.0
+    """Train on targets moved by this share towards not knowing. Default 0."""
+    mixup: Positive | None = None
+    """Train on mixtures of two images and their targets; the shares are drawn from Beta(mixup, mixup). Default: off."""
+    cutmix: Positive | None = None
+    """Train on images with a window of another one, targets mixed by area, its size drawn from Beta(cutmix, cutmix).
+    With mixup beside it either is used for half of the batches. Default: off."""
+    sampler: Sampler | None = None
+    """What an epoch draws its training samples by: balanced (all classes alike), sqrt (halfway to it) or weighted (the
+    dataset's sample_weight). Default: every sample once."""
+    architecture_options: dict[str, Any] = {}
+    """Options of the architecture. Not a key: they stand at the root of the file."""
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of what the network sees: shape, or that of a cell; None with manualResize."""
+        cells = 1 if self.crops is None else self.crops.cells
+        return None if self.manualResize else cell_shape(*self.shape[:2], cells)
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Classes of each output."""
+        return (self.classes,) if isinstance(self.classes, int) else tuple(self.classes)
+
+    @property
+    def head_activations(self) -> tuple[str, ...]:
+        """Activation of each output."""
+        count = len(self.head_sizes)
+        return (self.activation,) * count if isinstance(self.activation, str) else tuple(self.activation)
+
+    @property
+    def output_channels(self) -> int:
+        """Channels of masks, length of vectors: the classes of all outputs, side by side."""
+        return sum(self.head_sizes)
+
+
+class SegmentationSpec(NetworkSpec):
     """A segmentation experiment: one mask channel per class."""
 
     dialect: ClassVar[str] = "Segmentation"
 
-    shape: Shape = (256, 256, 3)
-    """Network input [height, width, channels], in pixels; images and masks are resized to it. Default [256, 256, 3]."""
     backbone: Text | None = None
     """Encoder by name (resnet34, mobilenet_v2, tu-... for any timm model). Needed by every built-in architecture."""
     architecture: Text = Field(examples=["Unet"])
     """Decoder by name: Unet, FPN, Linknet, PSPNet, DeepLabV3 ... (all: musket ls architectures)."""
     classes: CountPerHead = Field(examples=[1])
     """Number of mask channels; a list makes one output per entry, and masks have the channels of all side by side."""
-    activation: Activation = ""
-    """Last layer: sigmoid, softmax, none ..., or one per output. Default: sigmoid for one class, else softmax."""
-    loss: TextPerHead | None = None
-    """Loss by name, a weighted sum such as a+0.1*b, or one per output. Needed unless every stage has its own."""
     encoder_weights: Weights = "imagenet"
     """Pretrained weights of the encoder; null starts from random ones. Default imagenet."""
-    architecture_options: dict[str, Any] = {}
-    """Options of the architecture. Not a key: they stand at the root of the file."""
     compressPredictionsAsInts: Flag = True
     """Store mask predictions as whole numbers of 8 bits instead of floats. Default true."""
     compressScale: Scale | None = None
@@ -300,41 +365,30 @@ class SegmentationSpec(ImageSpec):
     run_tasks: tuple[FreeMap, ...] = ()
     """Old per-image tasks: {tasks: [function], dataset, fold, stage, parameters}."""
 
-    @property
-    def input_size(self) -> tuple[int, int] | None:
-        """Height and width of what the network sees: shape, or that of a cell; None with manualResize."""
-        cells = 1 if self.crops is None else self.crops.cells
-        return None if self.manualResize else cell_shape(*self.shape[:2], cells)
 
-    @property
-    def mask_channels(self) -> int:
-        """Channels of masks and predictions: the classes of all outputs."""
-        return self.classes if isinstance(self.classes, int) else sum(self.classes)
-
-
-class ClassificationSpec(ImageSpec):
-    """A classification experiment: one vector, or one per head."""
+class ClassificationSpec(NetworkSpec):
+    """A classification or regression experiment: one vector, or one per head."""
 
     dialect: ClassVar[str] = "Classification"
+    gives_maps: ClassVar[bool] = False
 
-    shape: Shape = (256, 256, 3)
-    """Network input [height, width, channels], in pixels; images and masks are resized to it. Default [256, 256, 3]."""
     architecture: Text = Field(examples=["resnet34"])
-    """Network by name (any timm model; all: musket ls architectures)."""
+    """Network by name (any timm model; all: musket ls networks)."""
     classes: CountPerHead = Field(examples=[2])
     """Number of classes; a list makes one head per entry."""
-    activation: Activation = ""
-    """Last layer: sigmoid, softmax, none ..., or one per head. Default: sigmoid for one class, else softmax."""
-    loss: TextPerHead | None = None
-    """Loss by name, a weighted sum such as a+0.1*b, or one per head. Needed unless every stage has its own."""
+    head_names: Names = ()
+    """What the heads are called in logs and tables, one name each. Default: their numbers, from 0."""
     weights: Weights = "imagenet"
     """Pretrained weights of the network; null starts from random ones. Default imagenet."""
     pooling: Literal["avg", "max"] | None = None
-    """How the last feature map becomes a vector. Default avg."""
+    """How the last feature map becomes a vector. Default: the network's own way, mostly avg."""
     dropout: Share = 0.0
     """Dropout before each final layer. Default 0."""
-    architecture_options: dict[str, Any] = {}
-    """Options of the network. Not a key: they stand at the root of the file."""
+
+    @property
+    def named_heads(self) -> tuple[str, ...]:
+        """A name for every head."""
+        return self.head_names or tuple(map(str, range(len(self.head_sizes))))
 
 
 class GenericSpec(ExperimentSpec):
@@ -406,6 +460,15 @@ NOT_YET: dict[str, str] = {
     "tasks": "tasks",
     "import_tasks": "old per-image tasks",
     "run_tasks": "old per-image tasks",
+    "weight_decay": "decay of weights",
+    "layer_decay": "rates by layer",
+    "accumulate": "gradients of several batches",
+    "ema": "running means of weights",
+    "class_weights": "weights of classes",
+    "label_smoothing": "smoothed targets",
+    "mixup": "mixed images",
+    "cutmix": "mixed images",
+    "sampler": "samplers",
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation"})

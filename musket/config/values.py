@@ -118,6 +118,9 @@ RealShare: TypeAlias = Annotated[float, Field(gt=0, lt=1), READ_NUMBER]
 Confidence: TypeAlias = Annotated[float, Field(ge=0, le=1), READ_NUMBER]
 Positive: TypeAlias = Annotated[float, Field(gt=0, le=1e6), READ_NUMBER]
 Rate: TypeAlias = Annotated[float, Field(gt=0, le=100), READ_NUMBER]
+Decay: TypeAlias = Annotated[float, Field(ge=0, le=10), READ_NUMBER]
+Portion: TypeAlias = Annotated[float, Field(gt=0, le=1), READ_NUMBER]
+Sampler: TypeAlias = Literal["balanced", "weighted", "sqrt"]
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
 
@@ -142,6 +145,30 @@ def _inside(check: Callable[[Any], Any], value: Any, *at: str | int) -> Any:
 
 _NAMES_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
 Names: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_texts), WithJsonSchema(_NAMES_SCHEMA)]
+
+
+def _class_weights(value: Any) -> Any:
+    """``balanced``, a list of positive numbers, or a list of such lists."""
+    if isinstance(value, str):
+        if value.strip().lower() != "balanced":
+            raise fault("must be balanced, or a list with a number per class")
+        return "balanced"
+    if not isinstance(value, list | tuple) or not value:
+        raise fault("must be balanced, or a list with a number per class")
+    if any(isinstance(item, list | tuple | str) for item in value):
+        return tuple(_inside(_class_weights, item, position) for position, item in enumerate(value))
+    return tuple(_inside(_weight, item, position) for position, item in enumerate(value))
+
+
+def _weight(value: Any) -> float:
+    read = number(value)
+    if not 0 <= read <= 1e6:
+        raise fault("must be a number of 0 or more")
+    return read
+
+
+_WEIGHTS_SCHEMA = {"anyOf": [{"const": "balanced"}, {"type": "array", "items": {"type": ["number", "array", "string"]}}]}
+ClassWeights: TypeAlias = Annotated[Any, PlainValidator(_class_weights), WithJsonSchema(_WEIGHTS_SCHEMA)]
 
 
 def _map(value: Any) -> dict[str, Any]:

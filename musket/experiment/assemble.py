@@ -23,7 +23,7 @@ from musket.data.derived import TrainingView
 from musket.data.preprocessing import apply_preprocessing
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
 
@@ -39,7 +39,7 @@ class DatasetSources:
         DataError: a function failed, or gave no dataset; its own error is named, never swallowed.
     """
 
-    spec: SegmentationSpec
+    spec: NetworkSpec
     layout: Layout
     project: Project | None = None
 

@@ -15,12 +15,12 @@ from musket.experiment.plan import training_samples
 from musket.report.samples import draw_table
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.prepare_data import PreparedData
 
 
 def augmentation_sheet(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     samples: PreparedData,
     folders: Sequence[Path],
     *,

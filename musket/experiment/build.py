@@ -26,7 +26,7 @@ from musket.data.draws import reading_epoch
 if TYPE_CHECKING:
     import torch
 
-    from musket.config.schema import SegmentationSpec, StageSpec
+    from musket.config.schema import NetworkSpec, StageSpec
     from musket.pipelines.segmentation import Normalization, SegmentationPipeline
     from musket.training.hooks import Hook
 
@@ -49,9 +49,9 @@ class TargetShape:
     any_range: bool = False
 
     @classmethod
-    def of(cls, spec: SegmentationSpec) -> TargetShape:
+    def of(cls, spec: NetworkSpec) -> TargetShape:
         height, width = spec.input_size or (None, None)
-        return cls(height, width, spec.shape[2], spec.mask_channels, spec.normalize is not None)
+        return cls(height, width, spec.shape[2], spec.output_channels, spec.normalize is not None)
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
@@ -194,7 +194,7 @@ class ReplaceBackground:
         return replace_background(image, mask, random, self.pictures, options.rate, options.erosion, augment)
 
 
-def background_for(spec: SegmentationSpec, folders: Sequence[Path]) -> ReplaceBackground | None:
+def background_for(spec: NetworkSpec, folders: Sequence[Path]) -> ReplaceBackground | None:
     """BackgroundReplacer of a config, if it has one.
 
     Args:
@@ -269,7 +269,7 @@ class SampleMaker:
 
 
 def training_maker(
-    spec: SegmentationSpec, dataset: Any, ids: Sequence[str], seed: int, folders: Sequence[Path]
+    spec: NetworkSpec, dataset: Any, ids: Sequence[str], seed: int, folders: Sequence[Path]
 ) -> SampleMaker:
     """Samples as a network is trained on them.
 
@@ -284,7 +284,7 @@ def training_maker(
     return SampleMaker(dataset, ids, chain, TargetShape.of(spec), seed, True, background)
 
 
-def evaluation_maker(spec: SegmentationSpec, dataset: Any, ids: Sequence[str]) -> SampleMaker:
+def evaluation_maker(spec: NetworkSpec, dataset: Any, ids: Sequence[str]) -> SampleMaker:
     """Samples as a network is judged on them during training: transforms and the resize."""
     return SampleMaker(dataset, ids, chain_for(spec, is_train=False), TargetShape.of(spec), 0, False)
 
@@ -294,7 +294,7 @@ def transforms_random(sample_id: str) -> np.random.Generator:
     return generator("transforms", sample_id)
 
 
-def chain_for(spec: SegmentationSpec, *, is_train: bool) -> Chain:
+def chain_for(spec: NetworkSpec, *, is_train: bool) -> Chain:
     """Augmentation (for training), transforms and the final resize as one function."""
     shape = TargetShape.of(spec)
     parts = [*(spec.augmentation if is_train else ()), *spec.transforms]
@@ -302,7 +302,7 @@ def chain_for(spec: SegmentationSpec, *, is_train: bool) -> Chain:
     return Chain(build_operations(parts, AUGMENTERS), shape.height, shape.width)
 
 
-def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Module:
+def build_model(spec: NetworkSpec, pretrained: bool = True) -> torch.nn.Module:
     """The network of a spec, giving logits.
 
     Args:
@@ -319,7 +319,7 @@ def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Mod
         encoder=spec.backbone,
         encoder_weights=spec.encoder_weights,
         in_channels=spec.shape[2],
-        classes=spec.mask_channels,
+        classes=spec.output_channels,
         options=dict(spec.architecture_options),
         copy_weights=spec.copyWeights,
         pretrained=pretrained,
@@ -329,7 +329,7 @@ def build_model(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Mod
 
 
 def normalization(
-    spec: SegmentationSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None
+    spec: NetworkSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None
 ) -> Normalization:
     """Mean and deviation of the inputs: those stored with the weights, else the config's, else the encoder's own."""
     from musket.pipelines.segmentation import Normalization
@@ -345,7 +345,7 @@ def normalization(
 
 
 def build_pipeline(
-    spec: SegmentationSpec, normalization: Normalization, loss: str | Sequence[str] | None, device: torch.device
+    spec: NetworkSpec, normalization: Normalization, loss: str | Sequence[str] | None, device: torch.device
 ) -> SegmentationPipeline:
     """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
@@ -360,7 +360,7 @@ def build_pipeline(
     ).to(device)
 
 
-def build_callbacks(spec: SegmentationSpec, stage: StageSpec) -> list[Hook]:
+def build_callbacks(spec: NetworkSpec, stage: StageSpec) -> list[Hook]:
     """Callbacks of a stage: its own instead of the root's if it has any, then the extra ones."""
     from musket.training.catalogue import CALLBACKS
 

@@ -33,7 +33,7 @@ from musket.experiment.prepare_data import PreparedData, prepare, samples_of
 from musket.report.check_report import ChannelFacts, CheckReport, DataFacts, FoldFacts, essentials
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
 Progress = Callable[[int, int, int], object]
@@ -41,7 +41,7 @@ Progress = Callable[[int, int, int], object]
 
 
 def check_data(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     layout: Layout,
     project: Project | None,
     open_dataset: Callable[[], Any],
@@ -122,7 +122,7 @@ def check_data(
 
 
 def _report(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     found: Found,
     inspection: Inspection | None = None,
     like: Likeness | None = None,
@@ -144,7 +144,7 @@ def _report(
 
 
 def _split(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     layout: Layout,
     project: Project | None,
     dataset: Any,
@@ -168,7 +168,7 @@ def _names(dataset: Any) -> Sequence[str]:
         return [f"item {position}" for position in range(len(dataset))]
 
 
-def _say_training_view(spec: SegmentationSpec, data: PreparedData, inspection: Inspection, found: Found) -> None:
+def _say_training_view(spec: NetworkSpec, data: PreparedData, inspection: Inspection, found: Found) -> None:
     """Training reads what ``dataset_augmenter`` makes of its samples: those must be as usable as they are."""
     if isinstance(data.dataset, TrainingView):
         trained = set[int]().union(*(fold.train for fold in data.folds))
@@ -177,7 +177,7 @@ def _say_training_view(spec: SegmentationSpec, data: PreparedData, inspection: I
 
 
 def _inspected(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     dataset: Any,
     ids: Sequence[str],
     training: Sequence[int] | None = None,
@@ -212,7 +212,7 @@ def _inspected(
 
 
 def _folds(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     layout: Layout,
     data: PreparedData,
     samples: PreparedData,
@@ -283,7 +283,7 @@ def _say_holdout(data: PreparedData, like: Likeness, found: Found) -> None:
 # ----------------------------------------------------------------------------------------------------------- facts
 
 
-def _data_facts(spec: SegmentationSpec, inspection: Inspection, like: Likeness | None) -> DataFacts:
+def _data_facts(spec: NetworkSpec, inspection: Inspection, like: Likeness | None) -> DataFacts:
     depths = inspection.depths()
     moments = inspection.values[next(iter(depths))] if depths else Moments(0)
     masks, usable = inspection.masks, inspection.usable

@@ -20,7 +20,7 @@ from musket.optim.build import build_optimizer
 from musket.report.check_report import Estimate
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.core.types import Batch
     from musket.experiment.prepare_data import PreparedData
 
@@ -34,7 +34,7 @@ _FORWARD = 1 / 3
 """Share of the forward pass in a training step: the backward pass multiplies matrices twice as often."""
 
 
-def estimate(spec: SegmentationSpec, data: PreparedData, folders: Sequence[Path]) -> Estimate | None:
+def estimate(spec: NetworkSpec, data: PreparedData, folders: Sequence[Path]) -> Estimate | None:
     """Read some samples of the first fold and train on a batch of them, with random weights that are thrown away.
 
     On an accelerator memory is measured. On a processor a small batch is tried first, and memory extrapolated from the
@@ -141,7 +141,7 @@ def _weights(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
 
 
 def _times(
-    spec: SegmentationSpec, data: PreparedData, step: float, read: float, *, overlapping: bool
+    spec: NetworkSpec, data: PreparedData, step: float, read: float, *, overlapping: bool
 ) -> tuple[tuple[float, float], float, float]:
     """Seconds of the shortest and the longest epoch, of all epochs of all folds, and the share of waiting for samples.
 

@@ -38,9 +38,9 @@ class Experiment(Previewing, Predicting, Evaluating):
     """
 
     def __init__(self, spec: ExperimentSpec, project: Project | None = None):
-        from musket.config.schema import SegmentationSpec
+        from musket.config.schema import NetworkSpec
 
-        if not isinstance(spec, SegmentationSpec):
+        if not isinstance(spec, NetworkSpec):
             raise MusketError(f"{spec.source}: not available yet: {spec.dialect} experiments")
         self.spec = spec
         self.project = project

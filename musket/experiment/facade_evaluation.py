@@ -11,7 +11,7 @@ from musket.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     from musket.artifacts.layout import Layout
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.facade import Experiment
     from musket.experiment.inference import Choice
     from musket.experiment.predictions import PredictionDataSet
@@ -35,7 +35,7 @@ class Evaluating:
     """
 
     if TYPE_CHECKING:
-        spec: SegmentationSpec
+        spec: NetworkSpec
         layout: Layout
 
         def _prepare(self, dataset: Any = None) -> PreparedData: ...

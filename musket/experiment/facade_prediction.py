@@ -13,7 +13,7 @@ from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
     from musket.artifacts.layout import Layout
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.inference import Choice, TrainedModel
     from musket.predict.results import Map, PredictedBatch
     from musket.predict.runner import Failures, Scored
@@ -38,7 +38,7 @@ class Predicting:
     """
 
     if TYPE_CHECKING:
-        spec: SegmentationSpec
+        spec: NetworkSpec
         layout: Layout
 
         def _fold_count(self) -> int: ...

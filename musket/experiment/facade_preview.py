@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from musket.artifacts.layout import Layout
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.check_data import Progress
     from musket.experiment.project import Project
     from musket.report.check_report import CheckReport
@@ -23,7 +23,7 @@ class Previewing:
     if TYPE_CHECKING:
         layout: Layout
         project: Project | None
-        spec: SegmentationSpec
+        spec: NetworkSpec
         _holdout: list[int] | None
 
         def get_dataset(self, name: str | None = None) -> Any: ...

@@ -17,7 +17,7 @@ from musket.data.likeness import Twin
 from musket.report.check_report import Finding
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
 
 _TOPS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 _DARK = 0.25
@@ -81,7 +81,7 @@ def say_cells(cells: int, inspection: Inspection, found: Found) -> None:
         )
 
 
-def say_images(spec: SegmentationSpec, inspection: Inspection, found: Found) -> None:
+def say_images(spec: NetworkSpec, inspection: Inspection, found: Found) -> None:
     """Depths that do not go together, and values a network cannot use."""
     depths = inspection.depths()
     if len(depths) > 1:
@@ -98,7 +98,7 @@ def say_images(spec: SegmentationSpec, inspection: Inspection, found: Found) -> 
             _say_values(spec, depth, moments, found)
 
 
-def _say_values(spec: SegmentationSpec, depth: str, moments: Moments, found: Found) -> None:
+def _say_values(spec: NetworkSpec, depth: str, moments: Moments, found: Found) -> None:
     still = [channel_name(int(number), moments.channels) for number in np.flatnonzero(moments.low == moments.high)]
     if still:
         found.warn(f"{'channel' if len(still) == 1 else 'channels'} {', '.join(still)}: one value everywhere")
@@ -112,7 +112,7 @@ def _say_values(spec: SegmentationSpec, depth: str, moments: Moments, found: Fou
         )
 
 
-def say_masks(spec: SegmentationSpec, inspection: Inspection, found: Found) -> None:
+def say_masks(spec: NetworkSpec, inspection: Inspection, found: Found) -> None:
     """Masks that nothing can be learnt from, or not with this activation."""
     usable, masks = len(inspection.usable), inspection.masks
     if len(inspection.empty) == usable:

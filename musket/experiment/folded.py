@@ -22,7 +22,7 @@ from musket.experiment.assemble import DatasetSources
 from musket.experiment.prepare_data import PreparedData, samples_of, split_settings, with_extra
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
 
@@ -34,7 +34,7 @@ class FoldedDataSet:
         batchSize: samples of a batch.
     """
 
-    def __init__(self, spec: SegmentationSpec, images: PreparedData, batchSize: int, folders: Sequence[Path]):
+    def __init__(self, spec: NetworkSpec, images: PreparedData, batchSize: int, folders: Sequence[Path]):
         """``folders``: where relative paths of the config may begin."""
         self.spec, self.batchSize = spec, batchSize
         self._images, self._folders = images, folders
@@ -137,7 +137,7 @@ class FoldedDataSet:
 
 
 def folds_among(
-    spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None, positions: Sequence[int]
+    spec: NetworkSpec, layout: Layout, dataset: Any, project: Project | None, positions: Sequence[int]
 ) -> PreparedData:
     """Some samples of a dataset parted into folds by the rules of a config, without holdout; nothing is stored.
 

@@ -26,7 +26,7 @@ from musket.predict.runner import Failures, Scored, Source, predict
 from musket.predict.views import Forward, averaged, views_of
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.pipelines.segmentation import SegmentationPipeline
 
 Choice = int | Sequence[int] | None
@@ -41,7 +41,7 @@ class MemberKey:
     stage: int
 
 
-def choose(spec: SegmentationSpec, fold_count: int, fold: Choice, stage: Choice) -> list[MemberKey]:
+def choose(spec: NetworkSpec, fold_count: int, fold: Choice, stage: Choice) -> list[MemberKey]:
     """Members of an ensemble, folds outermost.
 
     Raises:
@@ -82,7 +82,7 @@ def whole(value: Any) -> int | None:
         return None
 
 
-def batch_of(spec: SegmentationSpec, batch_size: int | None) -> int:
+def batch_of(spec: NetworkSpec, batch_size: int | None) -> int:
     """Images that are predicted at once: as asked for, by default ``inference_batch``.
 
     Raises:
@@ -113,7 +113,7 @@ class TrainedModel:
     """
 
     def __init__(
-        self, spec: SegmentationSpec, layout: Layout, keys: Sequence[MemberKey], weights: Sequence[float] | None = None
+        self, spec: NetworkSpec, layout: Layout, keys: Sequence[MemberKey], weights: Sequence[float] | None = None
     ):
         self.spec = spec
         self.keys = list(keys)
@@ -241,7 +241,7 @@ def memory_for_networks(device: torch.device) -> float:
     return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else math.inf
 
 
-def input_fit(spec: SegmentationSpec) -> Fit:
+def input_fit(spec: NetworkSpec) -> Fit:
     """How images, or cells of them, become network input, by transforms and resize, and how scores come back."""
     shape = build.TargetShape.of(spec)
     resized = InputShape(shape.height, shape.width, shape.channels)
@@ -279,7 +279,7 @@ def existing(layout: Layout, keys: Sequence[MemberKey]) -> list[MemberKey]:
 
 
 def load(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     layout: Layout,
     fold_count: int,
     fold: Choice,

@@ -27,12 +27,12 @@ from musket.training.loop import Clipping
 from musket.training.lr_finder import LRFinder, search
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
 
 def borrowed(
-    spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None, holdout: Sequence[int] | None = None
+    spec: NetworkSpec, layout: Layout, dataset: Any, project: Project | None, holdout: Sequence[int] | None = None
 ) -> PreparedData:
     """The data as a fit would part it, without storing that: decoded files are all that is kept.
 

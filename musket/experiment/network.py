@@ -8,7 +8,7 @@ import torch
 
 from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
-from musket.config.schema import SegmentationSpec
+from musket.config.schema import NetworkSpec
 from musket.experiment import build
 from musket.experiment.inference import choose
 from musket.experiment.unit import set_frozen
@@ -32,7 +32,7 @@ class Compiled:
     loss: Loss
 
 
-def compiled(spec: SegmentationSpec, lr: float | None = None, loss: str | None = None) -> Compiled:
+def compiled(spec: NetworkSpec, lr: float | None = None, loss: str | None = None) -> Compiled:
     """Network, optimizer and loss as the first stage begins with them.
 
     Args:
@@ -56,7 +56,7 @@ def compiled(spec: SegmentationSpec, lr: float | None = None, loss: str | None =
 
 
 def trained(
-    spec: SegmentationSpec, layout: Layout, fold_count: int, fold: int = 0, stage: int = -1
+    spec: NetworkSpec, layout: Layout, fold_count: int, fold: int = 0, stage: int = -1
 ) -> torch.nn.Module | None:
     """The network with the best weights of a fold and stage, in eval mode; None where there are none yet.
 
@@ -72,7 +72,7 @@ def trained(
     return network.eval()
 
 
-def describe(spec: SegmentationSpec) -> str:
+def describe(spec: NetworkSpec) -> str:
     """Build the network, send zeros through it, and say its size, and what goes in and comes out.
 
     Raises:
@@ -97,7 +97,7 @@ def describe(spec: SegmentationSpec) -> str:
     )
 
 
-def _begun(spec: SegmentationSpec, pretrained: bool = True) -> torch.nn.Module:
+def _begun(spec: NetworkSpec, pretrained: bool = True) -> torch.nn.Module:
     """The network as the first stage begins with it, frozen parts included."""
     first = spec.stages[0]
     network = build.build_model(spec, pretrained)

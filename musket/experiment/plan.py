@@ -11,7 +11,7 @@ from musket.core.types import Unit
 from musket.data.sampling import PartSampler, part_order
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.prepare_data import PreparedData
 
 
@@ -55,7 +55,7 @@ def units(
 
 
 def training_samples(
-    spec: SegmentationSpec, data: PreparedData, fold: int, number: int, subsample: float = 1.0
+    spec: NetworkSpec, data: PreparedData, fold: int, number: int, subsample: float = 1.0
 ) -> tuple[PartSampler, int]:
     """The training samples of a stage after ``negatives``, and the full batches of its epochs after ``subsample``.
 
@@ -79,7 +79,7 @@ def training_samples(
     return sampler, min(kept // spec.batch, spec.maxEpochSize or kept)
 
 
-def validation_samples(spec: SegmentationSpec, data: PreparedData, fold: int, number: int) -> list[int]:
+def validation_samples(spec: NetworkSpec, data: PreparedData, fold: int, number: int) -> list[int]:
     """The validation samples of a stage after ``validation_negatives``, in order.
 
     Raises:

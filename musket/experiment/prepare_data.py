@@ -21,7 +21,7 @@ from musket.data.split import SplitSettings, holdout_of, split_record, splits_of
 from musket.experiment.assemble import DatasetSources
 
 if TYPE_CHECKING:
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
 
@@ -73,13 +73,13 @@ def in_cells(data: PreparedData, cells: int, overlap: float = 0.0) -> PreparedDa
     return PreparedData(split, sample_ids(split), folds, split.cells_of(data.holdout), Positivity(split))
 
 
-def samples_of(spec: SegmentationSpec, data: PreparedData) -> PreparedData:
+def samples_of(spec: NetworkSpec, data: PreparedData) -> PreparedData:
     """What is trained on: whole images, or their cells where the config asks for ``crops``."""
     return data if spec.crops is None else in_cells(data, spec.crops.cells, spec.crops.overlap)
 
 
 def prepare(
-    spec: SegmentationSpec,
+    spec: NetworkSpec,
     layout: Layout,
     dataset: Any,
     project: Project | None,
@@ -132,7 +132,7 @@ def prepare(
     return replace(data, dataset=sources.augmented(data.dataset, data.ids))
 
 
-def split_settings(spec: SegmentationSpec) -> SplitSettings:
+def split_settings(spec: NetworkSpec) -> SplitSettings:
     """What a config says about splits."""
     return SplitSettings(
         folds_count=spec.folds_count,
@@ -192,13 +192,13 @@ def with_extra(data: PreparedData, extra: Any) -> PreparedData:
     )
 
 
-def _keep(keep: bool, spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
+def _keep(keep: bool, spec: NetworkSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
     store_items(dataset, keep)
     if keep:
         keep_decoded(spec, layout, dataset, project)
 
 
-def keep_decoded(spec: SegmentationSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
+def keep_decoded(spec: NetworkSpec, layout: Layout, dataset: Any, project: Project | None) -> None:
     """Let the built-in datasets among what a dataset reads from keep what they decode, as the key ``cache`` says."""
     if spec.cache is False:
         attach_cache(dataset, None)

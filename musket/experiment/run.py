@@ -32,7 +32,7 @@ from musket.experiment.unit import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
 
 # Keys that may change between a run and its resumption without making it another run.
 _NEUTRAL = (
@@ -106,7 +106,7 @@ def _grown_stage(change: Change) -> int | None:
     return int(found[1]) if found and grown else None
 
 
-def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions, fold_count: int) -> None:
+def check_unfinished(spec: NetworkSpec, layout: Layout, options: FitOptions, fold_count: int) -> None:
     """Refuse to train a finished experiment again, unless it gets more epochs or folds it does not have yet.
 
     Raises:
@@ -127,13 +127,13 @@ def check_unfinished(spec: SegmentationSpec, layout: Layout, options: FitOptions
     )
 
 
-def _growth(stored: dict[str, Any], spec: SegmentationSpec) -> list[int]:
+def _growth(stored: dict[str, Any], spec: NetworkSpec) -> list[int]:
     """Stages that have more epochs now than they had."""
     stages = [_grown_stage(change) for change in records.differences(stored, spec.dump())]
     return [stage for stage in stages if stage is not None]
 
 
-def trained_folds(spec: SegmentationSpec, layout: Layout, count: int) -> list[int]:
+def trained_folds(spec: NetworkSpec, layout: Layout, count: int) -> list[int]:
     """Folds trained to their end: those a summary covers."""
     return [fold for fold in range(count) if is_trained(spec, layout, fold)]
 
@@ -194,7 +194,7 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
     return bool(changes)
 
 
-def _refuse_other_inputs(spec: SegmentationSpec, changes: Sequence[Change]) -> None:
+def _refuse_other_inputs(spec: NetworkSpec, changes: Sequence[Change]) -> None:
     """Weights that stay want the inputs they were trained on; that cannot be accepted away."""
     deciding = ("normalize",) if spec.normalize is not None else ("normalize", "encoder_weights")
     for change in changes:
@@ -262,6 +262,6 @@ def device_name(fabric: Fabric) -> str:
     return f"{name}, {fabric._precision.precision}{threads}"
 
 
-def local_fabric(spec: SegmentationSpec) -> Fabric:
+def local_fabric(spec: NetworkSpec) -> Fabric:
     """Fabric for this process and this spec."""
     return make_fabric(devices=spec.gpus)

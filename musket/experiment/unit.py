@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from rich.console import Console
 
-    from musket.config.schema import SegmentationSpec, StageSpec
+    from musket.config.schema import NetworkSpec, StageSpec
     from musket.pipelines.segmentation import Normalization, SegmentationPipeline
 
 
@@ -69,7 +69,7 @@ class FitContext:
             done stay, optimizers and callbacks start afresh.
     """
 
-    spec: SegmentationSpec
+    spec: NetworkSpec
     layout: Layout
     data: PreparedData
     samples: PreparedData
@@ -86,7 +86,7 @@ class FitContext:
         return primary_monitor(self.spec)
 
 
-def primary_monitor(spec: SegmentationSpec) -> Monitor:
+def primary_monitor(spec: NetworkSpec) -> Monitor:
     """The figure that decides which epoch is best. Raises TrainingError when its direction is unknown."""
     return Monitor("primary_metric", spec.primary_metric, spec.primary_metric_mode)
 
@@ -145,7 +145,7 @@ def newest_stage(layout: Layout, unit: Unit) -> int | None:
     return max((stage for stage in unit.stages if layout.state(unit.fold, stage).exists()), default=None)
 
 
-def is_trained(spec: SegmentationSpec, layout: Layout, fold: int) -> bool:
+def is_trained(spec: NetworkSpec, layout: Layout, fold: int) -> bool:
     """Whether a fold has been trained through all its stages, early stops included.
 
     Its weights must be there. The last stage's state says the rest; where states were deleted to save space, metrics
@@ -248,7 +248,7 @@ def _train_one_stage(
     return optimizer
 
 
-def weights_metadata(spec: SegmentationSpec, inputs: Normalization) -> dict[str, Any]:
+def weights_metadata(spec: NetworkSpec, inputs: Normalization) -> dict[str, Any]:
     """What a weights file says of itself: enough to know which network and which inputs it belongs to."""
     return {
         "architecture": spec.architecture,

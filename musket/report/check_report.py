@@ -159,7 +159,7 @@ def essentials(spec: ExperimentSpec) -> str:
     epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
     parts = [spec.dialect.lower()]
     if isinstance(spec, SegmentationSpec):
-        count = spec.mask_channels
+        count = spec.output_channels
         activation = spec.activation if isinstance(spec.activation, str) else ", ".join(spec.activation)
         parts.append(f"{spec.architecture}{f' on {spec.backbone}' if spec.backbone else ''}")
         parts.append(f"{count} class{'es' if count != 1 else ''} ({activation})")

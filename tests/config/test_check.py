@@ -517,7 +517,7 @@ def test_outputs_get_their_own_activation_and_loss(words: Vocabulary) -> None:
     text = MINIMUM.replace("classes: 1", "classes: [1, 3]").replace("loss: binary_crossentropy\n", "")
     found = segmentation(f"{text}loss: [binary_crossentropy, dice_loss]\n", words)
     assert found.activation == ("sigmoid", "softmax")
-    assert found.mask_channels == 4
+    assert found.output_channels == 4
     assert found.dump()["loss"] == ["binary_crossentropy", "dice_loss"]
 
 
