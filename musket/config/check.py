@@ -23,7 +23,7 @@ from musket.config.schema import (
     NOT_YET,
     ExperimentSpec,
     ImageSpec,
-    SegmentationSpec,
+    NetworkSpec,
     StageSpec,
 )
 from musket.config.tree import (
@@ -208,8 +208,9 @@ def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) ->
     elsewhere = {key: name for name, other in DIALECTS.items() for key in _keys(other) if key not in fields}
     extra = {key: entry for key, entry in root.entries.items() if key not in fields}
     architecture = None
-    if issubclass(model, SegmentationSpec) and "architecture" in root.entries:
-        architecture = cross_checks.architecture_entry(plain(root.entries["architecture"].value), vocabulary)
+    if issubclass(model, NetworkSpec) and "architecture" in root.entries:
+        registry = cross_checks.architectures_of(model, vocabulary)
+        architecture = cross_checks.architecture_entry(plain(root.entries["architecture"].value), registry)
     supplied = {*fields, *vocabulary.supplied}  # a key the config has itself is no option
     taken: Collection[str] = ()
     if architecture is not None and (extra or not isinstance(architecture.target, str)):
@@ -333,25 +334,25 @@ def _meaning(
     spec: ExperimentSpec, options: Mapping[str, Any], absent: set[str], vocabulary: Vocabulary
 ) -> tuple[ExperimentSpec, list[Finding], list[Finding]]:
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
-    findings = [*cross_checks.check_optimizer(spec, vocabulary), *cross_checks.check_metrics(spec, vocabulary)]
+    if isinstance(spec, NetworkSpec) and not spec.activation and spec.classes is not None:
+        spec = spec.model_copy(update={"activation": cross_checks.default_activation(spec.classes)})
+    findings = [*cross_checks.check_optimizer(spec, vocabulary), *cross_checks.check_metrics(spec, absent, vocabulary)]
     findings += [*cross_checks.check_final_metrics(spec, vocabulary), *cross_checks.check_data(spec, vocabulary)]
     findings += check_preprocessing(spec.preprocessing, vocabulary.preprocessors, spec.declarations)
     if isinstance(spec, ImageSpec):
         findings += [*cross_checks.check_freezing(spec, vocabulary), *cross_checks.check_images(spec, absent)]
     remarks = list(cross_checks.without_effect(spec))
-    if not isinstance(spec, SegmentationSpec):
+    if not isinstance(spec, NetworkSpec):
         spec, found = cross_checks.bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
-    if not spec.activation and spec.classes is not None:
-        spec = spec.model_copy(update={"activation": cross_checks.default_activation(spec.classes)})
     findings += [
         *cross_checks.check_heads(spec, absent),
         *cross_checks.check_network(spec, options, absent, vocabulary),
     ]
     findings += cross_checks.check_losses(spec, absent, vocabulary)
-    segmentation = spec
+    network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}
-    columns = cross_checks.logged(segmentation, vocabulary) if known else []
+    columns = cross_checks.logged(network, vocabulary) if known else []
     if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
         spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})
         words = "not given, and binary_accuracy is not among metrics; val_loss decides which epoch is the best"
@@ -359,7 +360,7 @@ def _meaning(
     if columns and "primary_metric" not in absent:
         findings += cross_checks.check_primary(spec, columns, vocabulary)
     spec, found = cross_checks.bind_all(
-        spec, vocabulary, lambda stages: cross_checks.logged(segmentation, vocabulary, stages) if known else ()
+        spec, vocabulary, lambda stages: cross_checks.logged(network, vocabulary, stages) if known else ()
     )
     findings += found
     return (spec if findings or absent else cross_checks.canonical(spec, columns, vocabulary)), findings, remarks

@@ -16,13 +16,21 @@ from pydantic_core import PydanticCustomError
 
 from musket.config import data_keys
 from musket.config.bind import bind, is_ours, options_of, refusal
-from musket.config.schema import ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
+from musket.config.schema import (
+    ClassificationSpec,
+    ExperimentSpec,
+    ImageSpec,
+    NetworkSpec,
+    SegmentationSpec,
+    StageSpec,
+)
 from musket.config.tree import Loc, closest, describe
 from musket.config.values import Call, FinalMetric, Part, Portions, read_parts, show_parts
 from musket.core.errors import MusketError
 from musket.core.registry import Entry, Registry
 
 Spec = TypeVar("Spec", bound=ExperimentSpec)
+Network = TypeVar("Network", bound=NetworkSpec)
 
 
 class Term(Protocol):
@@ -45,6 +53,7 @@ class Vocabulary:
 
     Attributes:
         architectures: segmentation architectures; parameters of their targets are the options at the root of the file.
+        networks: networks of classification; likewise.
         callbacks: learning-rate schedules among them.
         schedules: torch's schedules by their own names, for callbacks that combine several.
         datasets: functions that make datasets; those of the project included.
@@ -55,6 +64,10 @@ class Vocabulary:
         check_loss: (text, activation) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
         check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
         check_weights: (weights, encoder, architecture, its options) -> what is wrong with the weights, or None.
+        check_network: (network, its options, pooling) -> what is wrong with a network of classification, or None.
+        check_network_weights: (weights, network) -> what is wrong with the weights, or None.
+        metric_columns: (metric, activations of the heads, their names) -> the columns it is logged in; none where it
+            makes no sense.
         supplied: parameters of architectures that the program fills in; the others are options.
         option_docs: what options of architectures mean, by name.
     """
@@ -76,6 +89,10 @@ class Vocabulary:
     check_loss: Callable[[str, str], object] = _no_problem
     check_encoder: Callable[[str, str, Mapping[str, Any]], str | None] = _no_problem
     check_weights: Callable[[str | None, str, str, Mapping[str, Any]], str | None] = _no_problem
+    networks: Registry = field(default_factory=lambda: Registry("network"))
+    check_network: Callable[[str, Mapping[str, Any], str | None], str | None] = _no_problem
+    check_network_weights: Callable[[str | None, str], str | None] = _no_problem
+    metric_columns: Callable[[str, Sequence[str], Sequence[str]], Sequence[str]] = lambda name, *_: (name,)
     supplied: frozenset[str] = frozenset()
     option_docs: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,10 +127,14 @@ def missing_entry(registry: Registry, name: str) -> str:
     return f"no such {registry.kind} {describe(name)}; {hint}(all: musket ls {registry.plural})"
 
 
-def architecture_entry(name: Any, vocabulary: Vocabulary) -> Entry | None:
+def architectures_of(model: type[ExperimentSpec], vocabulary: Vocabulary) -> Registry:
+    """Where the names of ``architecture`` are, for a kind of experiment."""
+    return vocabulary.networks if issubclass(model, ClassificationSpec) else vocabulary.architectures
+
+
+def architecture_entry(name: Any, registry: Registry) -> Entry | None:
     """The entry of an architecture, None when there is none of that name."""
-    known = isinstance(name, str) and name in vocabulary.architectures
-    return vocabulary.architectures.get(name) if known else None
+    return registry.get(name) if isinstance(name, str) and name in registry else None
 
 
 def default_activation(classes: int | Sequence[int]) -> str | tuple[str, ...]:
@@ -137,7 +158,7 @@ class Head:
         return (*before, key, self.position) if key in self.listed and self.position is not None else (*before, key)
 
 
-def heads(spec: SegmentationSpec) -> list[Head]:
+def heads(spec: NetworkSpec) -> list[Head]:
     """The outputs of the network as far as they fit together; see :func:`check_heads`."""
     listed = frozenset(key for key in ("activation", "loss") if isinstance(getattr(spec, key), tuple))
     if not isinstance(spec.classes, tuple):
@@ -150,7 +171,7 @@ def heads(spec: SegmentationSpec) -> list[Head]:
     ]
 
 
-def check_heads(spec: SegmentationSpec, absent: Collection[str]) -> Findings:
+def check_heads(spec: NetworkSpec, absent: Collection[str]) -> Findings:
     """Lists of classes, activations and losses are equally long."""
     if "classes" in absent:
         return
@@ -161,19 +182,70 @@ def check_heads(spec: SegmentationSpec, absent: Collection[str]) -> Findings:
         if isinstance(value, tuple) and len(value) != count:
             wanted = "classes is one number; give one" if count is None else f"classes lists {count} outputs"
             yield Finding(loc, f"found a list of {len(value)}; {wanted}")
+    yield from _check_class_weights(spec, absent)
+    if isinstance(spec, ClassificationSpec) and spec.head_names and "head_names" not in absent:
+        wrong = len(spec.head_names) != len(spec.head_sizes)
+        if wrong or len(set(spec.head_names)) < len(spec.head_names):
+            wanted = f"{len(spec.head_sizes)} different name{'s' if len(spec.head_sizes) != 1 else ''}, one per head"
+            yield Finding(("head_names",), f"found {', '.join(spec.head_names)}; classes asks for {wanted}")
+
+
+def _check_class_weights(spec: NetworkSpec, absent: Collection[str]) -> Findings:
+    """A weight per class, of every output."""
+    given = spec.class_weights
+    if given is None or given == "balanced" or "class_weights" in absent:
+        return
+    nested = isinstance(given[0], tuple | str)
+    if isinstance(spec.classes, tuple) and (not nested or len(given) != len(spec.classes)):
+        found = f"{len(given)} {'lists' if nested else 'numbers'}"
+        yield Finding(("class_weights",), f"found {found}; classes lists {len(spec.classes)} outputs: give a list each")
+        return
+    for position, (size, weights) in enumerate(zip(spec.head_sizes, given if nested else [given], strict=False)):
+        loc: Loc = ("class_weights", position) if nested else ("class_weights",)
+        if not isinstance(weights, str) and len(weights) != size:
+            yield Finding(loc, f"found {len(weights)} numbers; there are {size} classes")
+        elif not isinstance(weights, str) and not any(weights):
+            yield Finding(loc, "found only zeros; nothing would be learned")
 
 
 def check_network(
-    spec: SegmentationSpec, options: Mapping[str, Any], absent: Collection[str], vocabulary: Vocabulary
+    spec: NetworkSpec, options: Mapping[str, Any], absent: Collection[str], vocabulary: Vocabulary
 ) -> Findings:
     """Architecture, encoder, activation, and how they fit."""
+    registry = architectures_of(type(spec), vocabulary)
     name = spec.architecture if "architecture" not in absent else None
-    entry = architecture_entry(name, vocabulary)
+    entry = architecture_entry(name, registry)
     if name is not None and _PATH_LIKE.search(name):
         advice = "architecture is a name; weights go to initial_weights in a stage"
         yield Finding(("architecture",), f"found the path {describe(name)}; {advice}")
     elif name is not None and entry is None:
-        yield Finding(("architecture",), missing_entry(vocabulary.architectures, name))
+        yield Finding(("architecture",), missing_entry(registry, name))
+    if isinstance(spec, SegmentationSpec):
+        yield from _check_encoder(spec, entry, options, absent, vocabulary)
+    elif isinstance(spec, ClassificationSpec) and entry is not None and isinstance(entry.target, str):
+        pooling = None if "pooling" in absent else spec.pooling
+        problem = vocabulary.check_network(entry.name, options, pooling)
+        if problem:
+            yield Finding(("architecture",), problem)
+        elif "weights" not in absent and (problem := vocabulary.check_network_weights(spec.weights, entry.name)):
+            yield Finding(("weights",), problem)
+    if "activation" in absent:
+        return
+    for head in heads(spec):
+        if head.activation and head.activation not in vocabulary.activations:
+            yield Finding(head.at("activation"), missing_entry(vocabulary.activations, head.activation))
+        elif head.activation and vocabulary.activations.get(head.activation).name == "softmax" and head.classes == 1:
+            message = "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more"
+            yield Finding(head.at("activation"), message)
+
+
+def _check_encoder(
+    spec: SegmentationSpec,
+    entry: Entry | None,
+    options: Mapping[str, Any],
+    absent: Collection[str],
+    vocabulary: Vocabulary,
+) -> Findings:
     if spec.backbone is None and "backbone" not in absent and _needs_encoder(entry):
         yield Finding(("backbone",), "missing; name an encoder, for example backbone: resnet34")
     if spec.backbone is not None and entry is not None and isinstance(entry.target, str):
@@ -184,14 +256,6 @@ def check_network(
             problem = vocabulary.check_weights(spec.encoder_weights, spec.backbone, entry.name, options)
             if problem:
                 yield Finding(("encoder_weights",), problem)
-    if "activation" in absent:
-        return
-    for head in heads(spec):
-        if head.activation and head.activation not in vocabulary.activations:
-            yield Finding(head.at("activation"), missing_entry(vocabulary.activations, head.activation))
-        elif head.activation and vocabulary.activations.get(head.activation).name == "softmax" and head.classes == 1:
-            message = "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more"
-            yield Finding(head.at("activation"), message)
 
 
 def _needs_encoder(entry: Entry | None) -> bool:
@@ -208,7 +272,7 @@ def check_optimizer(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
         yield Finding(("optimizer",), missing_entry(vocabulary.optimizers, spec.optimizer))
 
 
-def check_losses(spec: SegmentationSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
+def check_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
     """Every stage has a loss that can be read and trained with."""
     stated: dict[Loc, Any] = {(): spec.loss, **{("stages", i): stage.loss for i, stage in enumerate(spec.stages)}}
     outputs = [Head(None, 1, "", frozenset())] if "classes" in absent else heads(spec)
@@ -241,11 +305,21 @@ def _loss_problems(text: str, activation: str, vocabulary: Vocabulary) -> list[s
     return []
 
 
-def check_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
-    """Metrics exist."""
+def check_metrics(spec: ExperimentSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
+    """Metrics exist, and say something of one head at least."""
+    unfit = {*absent} & {"classes", "activation", "head_names"}
     for position, name in enumerate(spec.metrics):
-        if name.removeprefix("val_") not in vocabulary.metrics:
+        bare = name.removeprefix("val_")
+        if bare not in vocabulary.metrics:
             yield Finding(("metrics", position), missing_entry(vocabulary.metrics, name))
+        elif isinstance(spec, ClassificationSpec) and not unfit and not _judged(spec, bare, vocabulary):
+            words = "judges classes, and no head has any (activation: none gives numbers); use mae, rmse or r2"
+            yield Finding(("metrics", position), f"{describe(bare)} {words}")
+
+
+def _judged(spec: ClassificationSpec, metric: str, vocabulary: Vocabulary) -> bool:
+    """Whether a metric says something of one of the heads."""
+    return bool(vocabulary.metric_columns(metric, spec.head_activations, spec.named_heads))
 
 
 def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
@@ -298,28 +372,38 @@ def plain_metrics(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.removeprefix("val_") for name in names))
 
 
-def logged(spec: SegmentationSpec, vocabulary: Vocabulary, stages: Iterable[StageSpec] | None = None) -> list[str]:
+def logged(spec: NetworkSpec, vocabulary: Vocabulary, stages: Iterable[StageSpec] | None = None) -> list[str]:
     """Names of the values that are logged after every epoch of all these stages, by default of every stage."""
     each = [_logged_in(spec, stage, vocabulary) for stage in (spec.stages if stages is None else stages)]
     return [name for name in each[0] if all(name in names for names in each)]
 
 
-def _logged_in(spec: SegmentationSpec, stage: StageSpec, vocabulary: Vocabulary) -> list[str]:
+def _logged_in(spec: NetworkSpec, stage: StageSpec, vocabulary: Vocabulary) -> list[str]:
     text = stage.loss or spec.loss
-    several = len(spec.classes) if isinstance(spec.classes, tuple) else 0
-    if several:
-        return _columns(["loss", *plain_metrics(spec.metrics), *(f"loss_{i}" for i in range(several))], spec)
+    if isinstance(spec.classes, tuple):
+        names = spec.named_heads if isinstance(spec, ClassificationSpec) else range(len(spec.classes))
+        return _columns(["loss", *_metric_columns(spec, vocabulary), *(f"loss_{name}" for name in names)], spec)
     text = None if isinstance(text, tuple) else text
     try:
         terms = vocabulary.parse_loss(text) if text else ()
     except ValueError:
         terms = ()
     known = [term.name for term in terms if term.name in vocabulary.losses]
-    names = list(dict.fromkeys(["loss", *plain_metrics(spec.metrics), *(known if len(terms) > 1 else ())]))
+    names = list(dict.fromkeys(["loss", *_metric_columns(spec, vocabulary), *(known if len(terms) > 1 else ())]))
     return _columns(names, spec)
 
 
-def _columns(names: Sequence[str], spec: SegmentationSpec) -> list[str]:
+def _metric_columns(spec: NetworkSpec, vocabulary: Vocabulary) -> list[str]:
+    """What metrics are logged as: of several heads each one's figure, and their mean."""
+    names = plain_metrics(spec.metrics)
+    if not isinstance(spec, ClassificationSpec):
+        return list(names)
+    return [
+        column for name in names for column in vocabulary.metric_columns(name, spec.head_activations, spec.named_heads)
+    ]
+
+
+def _columns(names: Sequence[str], spec: NetworkSpec) -> list[str]:
     finals = {bare_figure(metric.name): metric.for_validation for metric in spec.final_metrics}
     each_epoch = [f"val_{name}" for name, each in finals.items() if each or spec.primary_metric == f"val_{name}"]
     return [*names, *(f"val_{name}" for name in names), *each_epoch]
@@ -345,7 +429,7 @@ def logged_as(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str 
     return None
 
 
-def check_primary(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> Findings:
+def check_primary(spec: NetworkSpec, columns: Sequence[str], vocabulary: Vocabulary) -> Findings:
     """The value that decides is logged, and its direction is known."""
     known = logged_as(spec.primary_metric, columns, vocabulary)
     if known is None:
@@ -576,7 +660,8 @@ def _call(call: Call, loc: Loc, vocabulary: Vocabulary) -> Findings:
 
 def check_freezing(spec: ImageSpec, vocabulary: Vocabulary) -> Findings:
     """Nothing is frozen and unfrozen at once, or frozen that cannot be."""
-    entry = architecture_entry(spec.architecture, vocabulary) if isinstance(spec, SegmentationSpec) else None
+    known = isinstance(spec, NetworkSpec)
+    entry = architecture_entry(spec.architecture, architectures_of(type(spec), vocabulary)) if known else None
     unfreezable = entry.name if entry is not None and entry.facts.get("freezable") is False else ""
     places: list[tuple[Loc, ImageSpec | StageSpec]] = [((), spec)]
     places += [(("stages", i), stage) for i, stage in enumerate(spec.stages)]
@@ -627,7 +712,7 @@ def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
         allowed = ", ".join(VIEWS.values())
         yield Finding(("testTimeAugmentation",), f"found {describe(views)}; must be {allowed}, true or false")
     shape = getattr(spec, "shape", None)
-    if isinstance(spec, SegmentationSpec) and shape is not None and "shape" not in absent:
+    if isinstance(spec, NetworkSpec) and shape is not None and "shape" not in absent:
         if spec.crops is not None and any(side % spec.crops.cells for side in shape[:2]):
             n = spec.crops.cells
             near = [max(1, round(side / n)) * n for side in shape[:2]]
@@ -648,6 +733,11 @@ def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
 
 def without_effect(spec: ExperimentSpec) -> Findings:
     """Keys that are fine but do nothing here."""
+    if isinstance(spec, ClassificationSpec):
+        for part in spec.augmentation:
+            if part.name.lower() == "backgroundreplacer":
+                words = "no effect: which part of an image is background only masks tell, and labels are no masks"
+                yield Finding(("augmentation", part.name), words, key=True)
     if "validationSplit" in spec.model_fields_set and spec.validationSplit != 0.2 and spec.folds_count != 1:
         yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
     if spec.groupFunc is not None and not spec.stratified:
@@ -655,7 +745,7 @@ def without_effect(spec: ExperimentSpec) -> Findings:
     yield from (Finding(*remark) for remark in data_keys.remarks(spec))
 
 
-def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabulary) -> SegmentationSpec:
+def canonical(spec: Network, columns: Sequence[str], vocabulary: Vocabulary) -> Network:
     """The spec with canonical names, and with what follows from other keys filled in. For a spec without problems."""
     views = spec.testTimeAugmentation
     own_validation = isinstance(spec.dataset, Portions) and bool(spec.dataset.validation)
@@ -663,7 +753,7 @@ def canonical(spec: SegmentationSpec, columns: Sequence[str], vocabulary: Vocabu
         update={
             "folds_count": 1 if own_validation else spec.folds_count,
             "testTimeAugmentation": VIEWS[views.lower()] if isinstance(views, str) else views or None,
-            "architecture": vocabulary.architectures.get(spec.architecture).name,
+            "architecture": architectures_of(type(spec), vocabulary).get(spec.architecture).name,
             "optimizer": vocabulary.optimizers.get(spec.optimizer).name,
             "metrics": plain_metrics(spec.metrics),
             "final_metrics": canonical_finals(spec, vocabulary),
@@ -709,7 +799,7 @@ def bind_all(
     if isinstance(spec, ImageSpec):
         update["augmentation"] = bound(spec.augmentation, ("augmentation",), vocabulary.augmenters)
         update["transforms"] = bound(spec.transforms, ("transforms",), vocabulary.augmenters)
-        if isinstance(spec, SegmentationSpec) and spec.shape is not None and not findings:
+        if isinstance(spec, NetworkSpec) and spec.shape is not None and not findings:
             for key in ("augmentation", "transforms"):
                 findings += _channel_problems(update[key], (key,), spec.shape[2], vocabulary)
     return spec.model_copy(update=update), findings

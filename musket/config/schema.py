@@ -471,4 +471,4 @@ NOT_YET: dict[str, str] = {
     "sampler": "samplers",
 }
 # Dialects that can be trained. The others are checked only.
-AVAILABLE_DIALECTS = frozenset({"Segmentation"})
+AVAILABLE_DIALECTS = frozenset({"Segmentation", "Classification"})

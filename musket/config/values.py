@@ -167,7 +167,9 @@ def _weight(value: Any) -> float:
     return read
 
 
-_WEIGHTS_SCHEMA = {"anyOf": [{"const": "balanced"}, {"type": "array", "items": {"type": ["number", "array", "string"]}}]}
+_WEIGHTS_SCHEMA = {
+    "anyOf": [{"const": "balanced"}, {"type": "array", "items": {"type": ["number", "array", "string"]}}]
+}
 ClassWeights: TypeAlias = Annotated[Any, PlainValidator(_class_weights), WithJsonSchema(_WEIGHTS_SCHEMA)]
 
 

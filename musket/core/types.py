@@ -17,7 +17,8 @@ class PredictionItem:
     Args:
         path: becomes :attr:`id`; anything, used as text.
         x: image H x W x C (uint8 0..255, or its own integer depth), or arrays for several inputs.
-        y: target (mask H x W x classes, 0/1 or bool), or None for unlabelled data.
+        y: target: mask H x W x classes (0/1 or bool); vector, class number or number; a list with one of these per
+            output; or None for unlabelled data.
         prediction: filled when a dataset is combined with predictions.
     """
 
@@ -76,7 +77,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as a batch wants it: ``image`` H x W x C, ``target`` H x W x classes uint8 0/1 (or None)."""
+    """One sample as a batch wants it.
+
+    ``image`` is H x W x C; ``target`` H x W x classes uint8 0/1, or a float32 vector of all heads, or None.
+    """
 
     id: str
     image: np.ndarray
@@ -89,7 +93,7 @@ class Batch:
 
     Attributes:
         images: integer or float tensor N x C x H x W (uint8 as a rule; floats are made on the device).
-        targets: tensor N x classes x H x W (uint8 0/1), or what the pipeline defines; None for unlabelled data.
+        targets: tensor N x classes x H x W (uint8 0/1), or vectors N x classes (float32); None for unlabelled data.
         ids: sample ids, in order.
     """
 
@@ -108,7 +112,7 @@ class StepResult:
     Attributes:
         loss: scalar to differentiate.
         parts: detached scalars to log beside it, by name.
-        predictions: detached activated predictions, N x classes x H x W.
+        predictions: detached activated predictions, N x classes x H x W or N x classes.
     """
 
     loss: torch.Tensor

@@ -305,5 +305,6 @@ def collate(samples: list[Sample]) -> Batch:
     targets = None
     if all(sample.target is not None for sample in samples):
         stacked = np.stack([sample.target for sample in samples])  # type: ignore[arg-type]
-        targets = torch.from_numpy(stacked).permute(0, 3, 1, 2)
+        targets = torch.from_numpy(stacked)
+        targets = targets.permute(0, 3, 1, 2) if targets.ndim == 4 else targets
     return Batch(images, targets, tuple(sample.id for sample in samples))

@@ -15,6 +15,7 @@ from musket.augment.background_options import BackgroundReplacer
 from musket.augment.catalogue import AUGMENTERS
 from musket.augment.compile import Chain
 from musket.augment.nested import build_operations
+from musket.config.schema import ClassificationSpec, SegmentationSpec
 from musket.core.errors import DataError, MusketError
 from musket.core.geometry import with_channels
 from musket.core.runtime import generator
@@ -22,12 +23,13 @@ from musket.core.types import Sample
 from musket.data.backgrounds import Backgrounds, replace_background
 from musket.data.dataset import read_item
 from musket.data.draws import reading_epoch
+from musket.experiment.targets import Heads, checked_mask, heads_of
 
 if TYPE_CHECKING:
     import torch
 
     from musket.config.schema import NetworkSpec, StageSpec
-    from musket.pipelines.segmentation import Normalization, SegmentationPipeline
+    from musket.pipelines.image import ImagePipeline, Normalization
     from musket.training.hooks import Hook
 
 BACKGROUND = "BackgroundReplacer"
@@ -40,6 +42,7 @@ class TargetShape:
 
     Attributes:
         any_range: floats are taken as they are, for the config says what they are normalised with; else they are 0..1.
+        heads: outputs of a network that gives vectors; None for maps.
     """
 
     height: int | None
@@ -47,11 +50,12 @@ class TargetShape:
     channels: int
     classes: int
     any_range: bool = False
+    heads: Heads | None = None
 
     @classmethod
     def of(cls, spec: NetworkSpec) -> TargetShape:
         height, width = spec.input_size or (None, None)
-        return cls(height, width, spec.shape[2], spec.output_channels, spec.normalize is not None)
+        return cls(height, width, spec.shape[2], spec.output_channels, spec.normalize is not None, heads_of(spec))
 
 
 def fetch(dataset: Any, position: int, is_train: bool) -> Any:
@@ -115,68 +119,26 @@ def checked_image(given: Any, sample_id: str, shape: TargetShape) -> np.ndarray:
     return image
 
 
-_OF_LABELS = "; of class numbers make one channel per class: labels[..., None] == np.arange(classes)"
-
-
 def checked_arrays(
     item: Any, sample_id: str, shape: TargetShape, needs_truth: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image H x W x C and mask H x W x classes of an item, as this network can use them.
+    """Image H x W x C and target of an item, as this network can use them: mask H x W x classes, or flat vector.
 
     Raises:
-        DataError: as :func:`checked_image`; another number of classes, image and mask of different size, no mask where
-            one is needed, or one that is no array of numbers.
+        DataError: as :func:`checked_image`, :func:`musket.experiment.targets.checked_mask` and
+            :meth:`musket.experiment.targets.Heads.vector`; no target where one is needed.
     """
     if not (hasattr(item, "x") and hasattr(item, "y")):
         raise DataError(f"the dataset gave {type(item).__name__} in place of a PredictionItem", sample=sample_id)
     image = checked_image(item.x, sample_id, shape)
     if item.y is None:
         if needs_truth:
-            raise DataError("there is no mask (y is None); training and evaluation need one", sample=sample_id)
+            kind = "mask" if shape.heads is None else "target"
+            raise DataError(f"there is no {kind} (y is None); training and evaluation need one", sample=sample_id)
         return image, None
-    mask = _joined(item.y, sample_id) if isinstance(item.y, list | tuple) else _mask(item.y, sample_id)
-    if mask.dtype.kind not in "buif":
-        raise DataError(
-            f"the mask holds values of type {mask.dtype}; give bool, or numbers 0 and 1 (mask > threshold)",
-            sample=sample_id,
-        )
-    if mask.shape[:2] != image.shape[:2]:
-        raise DataError(
-            f"image and mask differ in size: {image.shape[1]} x {image.shape[0]} and {mask.shape[1]} x {mask.shape[0]} "
-            "(width x height); mend the file or leave the sample out",
-            sample=sample_id,
-        )
-    if mask.shape[2] != shape.classes:
-        raise DataError(
-            f"the mask has {mask.shape[2]} channel{'s' if mask.shape[2] != 1 else ''}, the config says classes: "
-            f"{shape.classes}{_OF_LABELS if mask.shape[2] == 1 else ''}",
-            sample=sample_id,
-        )
-    if mask.dtype != bool and not np.logical_or(mask == 0, mask == 1).all():
-        raise DataError(
-            f"the mask holds values other than 0 and 1 (from {mask.min()} to {mask.max()}); give mask > threshold"
-            f"{_OF_LABELS if mask.max() < 100 else ''}",
-            sample=sample_id,
-        )
-    return image, mask
-
-
-def _mask(value: Any, sample_id: str) -> np.ndarray:
-    try:
-        array = with_channels(np.asarray(value))
-    except ValueError as error:
-        raise DataError(f"the mask is no array: {error}", sample=sample_id) from error
-    if array.ndim != 3:
-        raise DataError(f"the mask has shape {array.shape}; expected height x width x channels", sample=sample_id)
-    return array
-
-
-def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
-    """Masks of several outputs, channels side by side."""
-    arrays = [_mask(mask, sample_id) for mask in masks]
-    if not arrays or len({array.shape[:2] for array in arrays}) > 1:
-        raise DataError(f"y holds masks of shapes {[array.shape for array in arrays]}", sample=sample_id)
-    return np.concatenate(arrays, axis=2)
+    if shape.heads is not None:
+        return image, shape.heads.vector(item.y, sample_id)
+    return image, checked_mask(item.y, sample_id, image.shape[:2], shape.classes)
 
 
 @dataclass(frozen=True)
@@ -204,7 +166,7 @@ def background_for(spec: NetworkSpec, folders: Sequence[Path]) -> ReplaceBackgro
         DataError: there is no such folder, or it holds no picture.
     """
     part = next((part for part in spec.augmentation if part.name == BACKGROUND), None)
-    if part is None:
+    if part is None or not spec.gives_maps:  # without masks nobody knows what is background
         return None
     (options,) = build_operations([part], AUGMENTERS)
     assert isinstance(options, BackgroundReplacer)
@@ -259,13 +221,14 @@ class SampleMaker:
         sample_id = self.ids[position]
         with reading_epoch(epoch):
             item = fetch(self.dataset, position, self.is_train)
-        image, mask = checked_arrays(item, sample_id, self.shape, needs_truth=True)
+        image, target = checked_arrays(item, sample_id, self.shape, needs_truth=True)
+        mask = target if self.shape.heads is None else None
         random = generator(self.seed, "augment", epoch, sample_id) if self.is_train else transforms_random(sample_id)
         with _naming(sample_id):
             if self.background is not None and mask is not None:
                 image, mask = self.background(image, mask, random)
             image, mask = self.chain(image, mask, random)
-        return Sample(sample_id, image, mask)
+        return Sample(sample_id, image, mask if self.shape.heads is None else target)
 
 
 def training_maker(
@@ -306,33 +269,47 @@ def build_model(spec: NetworkSpec, pretrained: bool = True) -> torch.nn.Module:
     """The network of a spec, giving logits.
 
     Args:
-        pretrained: load the weights ``encoder_weights`` names; False when trained weights follow anyway. What is not
-            loaded is drawn from torch's generator.
+        pretrained: load the weights that ``encoder_weights`` or ``weights`` names; False when trained weights follow
+            anyway. What is not loaded is drawn from torch's generator.
 
     Raises:
         ModelError: it cannot be built, or its weights cannot be had.
     """
+    common: dict[str, Any] = {
+        "in_channels": spec.shape[2],
+        "options": dict(spec.architecture_options),
+        "copy_weights": spec.copyWeights,
+        "pretrained": pretrained,
+        "shape": spec.shape,
+    }
+    if isinstance(spec, ClassificationSpec):
+        from musket.models.classifiers import build_classifier
+
+        return build_classifier(
+            spec.architecture,
+            weights=spec.weights,
+            classes=spec.head_sizes,
+            pooling=spec.pooling,
+            dropout=spec.dropout,
+            activation=spec.head_activations[0],
+            **common,
+        )
     from musket.models.segmenters import build_segmenter
 
+    assert isinstance(spec, SegmentationSpec), "the other kinds of experiments have networks of their own"
     return build_segmenter(
         spec.architecture,
         encoder=spec.backbone,
         encoder_weights=spec.encoder_weights,
-        in_channels=spec.shape[2],
         classes=spec.output_channels,
-        options=dict(spec.architecture_options),
-        copy_weights=spec.copyWeights,
-        pretrained=pretrained,
-        shape=spec.shape,
-        activation=spec.activation if isinstance(spec.activation, str) else spec.activation[0],
+        activation=spec.head_activations[0],
+        **common,
     )
 
 
-def normalization(
-    spec: NetworkSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None
-) -> Normalization:
+def normalization(spec: NetworkSpec, model: torch.nn.Module, stored: Mapping[str, Any] | None = None) -> Normalization:
     """Mean and deviation of the inputs: those stored with the weights, else the config's, else the encoder's own."""
-    from musket.pipelines.segmentation import Normalization
+    from musket.pipelines.image import Normalization
 
     channels = spec.shape[2]
     if stored and stored.get("mean"):
@@ -346,13 +323,13 @@ def normalization(
 
 def build_pipeline(
     spec: NetworkSpec, normalization: Normalization, loss: str | Sequence[str] | None, device: torch.device
-) -> SegmentationPipeline:
+) -> ImagePipeline:
     """How to train (with ``loss``) and ask this network; on ``device``."""
     from musket.core.runtime import memory_format
     from musket.losses.heads import build_heads_activation, build_heads_loss
-    from musket.pipelines.segmentation import Normalize, SegmentationPipeline
+    from musket.pipelines.image import ImagePipeline, Normalize
 
-    return SegmentationPipeline(
+    return ImagePipeline(
         loss=None if loss is None else build_heads_loss(loss, spec.activation, spec.classes),
         activate=build_heads_activation(spec.activation, spec.classes),
         normalize=Normalize(normalization),

@@ -38,9 +38,9 @@ class Experiment(Previewing, Predicting, Evaluating):
     """
 
     def __init__(self, spec: ExperimentSpec, project: Project | None = None):
-        from musket.config.schema import NetworkSpec
+        from musket.config.schema import AVAILABLE_DIALECTS, NetworkSpec
 
-        if not isinstance(spec, NetworkSpec):
+        if not isinstance(spec, NetworkSpec) or spec.dialect not in AVAILABLE_DIALECTS:
             raise MusketError(f"{spec.source}: not available yet: {spec.dialect} experiments")
         self.spec = spec
         self.project = project

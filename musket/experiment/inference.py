@@ -27,7 +27,7 @@ from musket.predict.views import Forward, averaged, views_of
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.pipelines.segmentation import SegmentationPipeline
+    from musket.pipelines.image import ImagePipeline
 
 Choice = int | Sequence[int] | None
 """One fold or stage, several, or None for all; stage -1 is the last."""
@@ -220,7 +220,7 @@ class _Slot:
     wrapped: torch.nn.Module
     loaded: dict[str, torch.Tensor] | None = None
 
-    def member(self, pipeline: SegmentationPipeline, weights: dict[str, torch.Tensor] | None) -> Forward:
+    def member(self, pipeline: ImagePipeline, weights: dict[str, torch.Tensor] | None) -> Forward:
         """The network with these weights as a function."""
 
         def forward(images: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ class Compiled:
     """What a loop of one's own needs.
 
     Attributes:
-        network: N x C x H x W floats, normalised -> logits N x classes x H x W.
+        network: N x C x H x W floats, normalised -> logits N x classes x H x W, or N x classes.
         optimizer: over its weights.
         loss: (logits, truth of the same shape) -> the loss, and its terms by name.
     """
@@ -85,14 +85,16 @@ def describe(spec: NetworkSpec) -> str:
         given = network(torch.zeros(1, channels, height, width))
     weights = [parameter.numel() for parameter in network.parameters()]
     free = [parameter.numel() for parameter in network.parameters() if parameter.requires_grad]
-    name = spec.architecture if spec.backbone is None else f"{spec.architecture} on {spec.backbone}"
+    backbone = getattr(spec, "backbone", None)
+    name = spec.architecture if backbone is None else f"{spec.architecture} on {backbone}"
+    output = " x ".join(map(str, (*given.shape[2:], given.shape[1])))
     sizes = "" if spec.input_size else " (of any size)"
     return "\n".join(
         (
             name,
             f"parameters  {sum(weights):,}, {sum(free):,} of them trained in stage 0",
             f"input       {height} x {width} x {channels}{sizes}",
-            f"output      {given.shape[2]} x {given.shape[3]} x {given.shape[1]}",
+            f"output      {output}",
         )
     )
 

@@ -196,7 +196,7 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
 
 def _refuse_other_inputs(spec: NetworkSpec, changes: Sequence[Change]) -> None:
     """Weights that stay want the inputs they were trained on; that cannot be accepted away."""
-    deciding = ("normalize",) if spec.normalize is not None else ("normalize", "encoder_weights")
+    deciding = ("normalize",) if spec.normalize is not None else ("normalize", "encoder_weights", "weights")
     for change in changes:
         if change.key.partition(".")[0] in deciding:
             raise TrainingError(

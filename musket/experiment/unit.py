@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from musket.config.schema import NetworkSpec, StageSpec
-    from musket.pipelines.segmentation import Normalization, SegmentationPipeline
+    from musket.pipelines.image import ImagePipeline, Normalization
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def weights_metadata(spec: NetworkSpec, inputs: Normalization) -> dict[str, Any]
     """What a weights file says of itself: enough to know which network and which inputs it belongs to."""
     return {
         "architecture": spec.architecture,
-        "backbone": spec.backbone,
+        "backbone": getattr(spec, "backbone", None),
         "classes": spec.classes,
         "activation": spec.activation,
         "shape": list(spec.shape),
@@ -334,7 +334,7 @@ def _own_hooks(
     number: int,
     stage: StageSpec,
     train: BatchLoader,
-    pipeline: SegmentationPipeline,
+    pipeline: ImagePipeline,
 ) -> list[Hook]:
     """Hooks every stage has, after the user's: pictures, logs and the display."""
     layout = context.layout

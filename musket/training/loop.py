@@ -186,10 +186,15 @@ def validate(
 
 def _one_by_one(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Pictured:
     images, truths, predictions = (
-        [sample for part in column for sample in part.permute(0, 2, 3, 1).cpu().numpy()]
+        [sample for part in column for sample in _channels_last(part).cpu().numpy()]
         for column in zip(*parts, strict=True)
     )
     return images, truths, predictions
+
+
+def _channels_last(batch: torch.Tensor) -> torch.Tensor:
+    """Images and maps as N x H x W x C; vectors as they are."""
+    return batch.permute(0, 2, 3, 1) if batch.ndim == 4 else batch
 
 
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

@@ -73,6 +73,9 @@ def unet(
 ) -> None: ...
 
 
+def network(classes: int, *, width: int = 1, drop_path_rate: float = 0.0) -> None: ...
+
+
 def own_net(shape: tuple[int, int, int], classes: int, width: int) -> None: ...
 
 
@@ -92,11 +95,13 @@ def make_vocabulary() -> Vocabulary:
             "augmenters": ("augmenter",),
             "activations": ("activation",),
             "datasets": ("dataset",),
+            "networks": ("network",),
         }.items()
     }
     # what is named by text counts as built in
     registries["architectures"].add("Unet", f"{__name__}:unet", "a decoder", aliases=("UNet-old",))
     registries["architectures"].add("own_net", own_net)
+    registries["networks"].add("resnet34", f"{__name__}:network", "a network")
     for name in ("binary_crossentropy", "dice_loss", "lovasz_loss"):
         registries["losses"].add(name, object(), f"{name} in a line", mode="min")
     for name, mode in (("binary_accuracy", "max"), ("dice", "max"), ("mse", "min"), ("mine", None)):

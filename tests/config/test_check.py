@@ -322,7 +322,6 @@ def test_the_first_line_wins_over_the_caller(
     [
         ("architecture: net\ndeclarations: {net: [dense]}", "Generic"),
         ("architecture: [dense, dense]", "Generic"),
-        ("architecture: resnet34\nclasses: 3\npooling: avg", "Classification"),
         ("configPath: x.py\nclasses: 3\nshape: [8, 8]", "InstanceSegmentation"),
     ],
 )
@@ -331,6 +330,14 @@ def test_without_any_word_the_keys_tell_the_dialect(text: str, dialect: str, wor
     assert found.dialect == dialect
     assert [problem.message for problem in unavailable(found)] == [f"not available yet: {dialect} experiments"]
     assert check_text(to_yaml(found.dump(), dialect=dialect), vocabulary=words) == found
+
+
+def test_keys_of_a_network_tell_a_classification(words: Vocabulary) -> None:
+    text = "architecture: resnet34\nclasses: 3\npooling: avg\nloss: binary_crossentropy\n"
+    text += "metrics: [binary_accuracy]\nstages: [{epochs: 1}]"
+    found = check_text(text, vocabulary=words)
+    assert (found.dialect, found.activation, unavailable(found)) == ("Classification", "softmax", [])
+    assert check_text(to_yaml(found.dump(), dialect="Classification"), vocabulary=words) == found
 
 
 @pytest.mark.parametrize(

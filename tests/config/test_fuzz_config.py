@@ -84,7 +84,7 @@ stages:
 architecture: resnet34
 classes: [4, 2]
 activation: [softmax, softmax]
-loss: [a, b]
+loss: [binary_crossentropy, dice_loss]
 pooling: max
 dropout: 0.3
 stages: [{epochs: 3}]

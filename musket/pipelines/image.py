@@ -1,4 +1,4 @@
-"""Segmentation: integer images in, one score map per class out."""
+"""Segmentation and classification: integer images in; one score map, or one score, per class out."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Normalize(torch.nn.Module):
 
 
 @dataclass(frozen=True)
-class SegmentationPipeline:
-    """How the engine trains and asks a segmentation network.
+class ImagePipeline:
+    """How the engine trains and asks a network that gives one tensor: maps N x classes x H x W or vectors N x classes.
 
     Attributes:
-        loss: sees logits and 0/1 truth, both N x classes x H x W; None when only predicting.
+        loss: sees logits and truth of one shape; None when only predicting.
         activate: logits -> scores; may be softmax over classes.
         normalize: integer images -> what the encoder was made for.
         memory_format: layout of images on the device.
@@ -67,18 +67,18 @@ class SegmentationPipeline:
     normalize: Normalize
     memory_format: torch.memory_format = torch.contiguous_format
 
-    def to(self, device: torch.device) -> SegmentationPipeline:
+    def to(self, device: torch.device) -> ImagePipeline:
         self.normalize.to(device)
         return self
 
     def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """Images N x C x H x W (any depth) -> float32 logits N x classes x H x W."""
+        """Images N x C x H x W (any depth) -> float32 logits, maps or vectors."""
         inputs = self.normalize(images.contiguous(memory_format=self.memory_format))
         return model(inputs).float()
 
     def step(self, model: torch.nn.Module, batch: Batch) -> StepResult:
         """Forward and loss of one batch with truth."""
-        assert batch.targets is not None, "training and validation need masks"
+        assert batch.targets is not None, "training and validation need targets"
         assert self.loss is not None, "this pipeline was built for prediction only"
         logits = self.logits(model, batch.images)
         loss, parts = self.loss(logits, batch.targets)
@@ -87,5 +87,5 @@ class SegmentationPipeline:
         return StepResult(loss, {name: part.detach() for name, part in parts.items()}, predictions)
 
     def predict(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """Images N x C x H x W -> scores N x classes x H x W, float32."""
+        """Images N x C x H x W -> scores N x classes x H x W or N x classes, float32."""
         return self.activate(self.logits(model, images))

@@ -1,0 +1,213 @@
+"""What samples are trained towards: masks as maps of 0 and 1, labels and numbers as one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musket.core.errors import DataError
+from musket.core.geometry import with_channels
+from musket.data.dataset import teller
+from musket.losses.catalogue import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from musket.config.schema import NetworkSpec
+    from musket.experiment.prepare_data import PreparedData
+
+_OF_LABELS = "; of class numbers make one channel per class: labels[..., None] == np.arange(classes)"
+
+
+def checked_mask(value: Any, sample_id: str, size: tuple[int, ...], classes: int) -> np.ndarray:
+    """A mask H x W x classes of 0 and 1; those of several outputs are laid side by side.
+
+    Args:
+        value: array, or a list of them.
+        size: height and width of the image.
+
+    Raises:
+        DataError: no array of numbers, another size or number of classes, or other values.
+    """
+    mask = _joined(value, sample_id) if isinstance(value, list | tuple) else _mask(value, sample_id)
+    if mask.dtype.kind not in "buif":
+        raise DataError(
+            f"the mask holds values of type {mask.dtype}; give bool, or numbers 0 and 1 (mask > threshold)",
+            sample=sample_id,
+        )
+    if mask.shape[:2] != size:
+        raise DataError(
+            f"image and mask differ in size: {size[1]} x {size[0]} and {mask.shape[1]} x {mask.shape[0]} "
+            "(width x height); mend the file or leave the sample out",
+            sample=sample_id,
+        )
+    if mask.shape[2] != classes:
+        raise DataError(
+            f"the mask has {mask.shape[2]} channel{'s' if mask.shape[2] != 1 else ''}, the config says classes: "
+            f"{classes}{_OF_LABELS if mask.shape[2] == 1 else ''}",
+            sample=sample_id,
+        )
+    if mask.dtype != bool and not np.logical_or(mask == 0, mask == 1).all():
+        raise DataError(
+            f"the mask holds values other than 0 and 1 (from {mask.min()} to {mask.max()}); give mask > threshold"
+            f"{_OF_LABELS if mask.max() < 100 else ''}",
+            sample=sample_id,
+        )
+    return mask
+
+
+def _mask(value: Any, sample_id: str) -> np.ndarray:
+    try:
+        array = with_channels(np.asarray(value))
+    except ValueError as error:
+        raise DataError(f"the mask is no array: {error}", sample=sample_id) from error
+    if array.ndim != 3:
+        raise DataError(f"the mask has shape {array.shape}; expected height x width x channels", sample=sample_id)
+    return array
+
+
+def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
+    """Masks of several outputs, channels side by side."""
+    arrays = [_mask(mask, sample_id) for mask in masks]
+    if not arrays or len({array.shape[:2] for array in arrays}) > 1:
+        raise DataError(f"y holds masks of shapes {[array.shape for array in arrays]}", sample=sample_id)
+    return np.concatenate(arrays, axis=2)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The outputs of a classification, in order.
+
+    Attributes:
+        sizes: classes (or numbers) of each.
+        activations: canonical names.
+        names: what they are called in logs and messages.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def vector(self, value: Any, sample_id: str) -> np.ndarray:
+        """A target as one flat float32 vector, heads side by side.
+
+        Args:
+            value: for one head a vector of its length, a class number, or for a head of size 1 a number; for several
+                heads a list with one of these each, or an array of all.
+
+        Raises:
+            DataError: another number of heads, another length, a class there is not, or values the head cannot give:
+                softmax takes shares that sum up to 1, sigmoid 0 to 1, every head finite numbers.
+        """
+        if len(self.sizes) == 1:
+            alone = isinstance(value, list | tuple) and len(value) == 1 and np.ndim(value[0]) == 1
+            return self._part(value[0] if alone else value, 0, sample_id)
+        if (
+            isinstance(value, np.ndarray)
+            and value.ndim == 1
+            and value.dtype != object
+            and len(value) == sum(self.sizes)
+        ):
+            value = np.split(value, np.cumsum(self.sizes)[:-1])
+        if not isinstance(value, list | tuple | np.ndarray) or len(value) != len(self.sizes):
+            count = len(value) if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) else 1
+            raise DataError(
+                f"y has {count} target{'s' if count != 1 else ''}, classes in the config lists {len(self.sizes)} heads "
+                f"({', '.join(map(str, self.sizes))}); give a list with one target per head",
+                sample=sample_id,
+            )
+        return np.concatenate([self._part(part, head, sample_id) for head, part in enumerate(value)])
+
+    def _part(self, value: Any, head: int, sample_id: str) -> np.ndarray:
+        size, activation = self.sizes[head], self.activations[head]
+        where = "the target" if len(self.sizes) == 1 else f"the target of head {self.names[head]}"
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise DataError(f"{where} is no array: {error}", sample=sample_id) from error
+        if array.dtype.kind not in "buif":
+            raise DataError(
+                f"{where} is {value!r}; give numbers: a vector of {size}, or the number of the class", sample=sample_id
+            )
+        if array.ndim == 0 and size > 1:
+            return self._one_hot(array, size, activation, where, sample_id)
+        vector = array.reshape(-1).astype(np.float32)
+        if len(vector) != size or array.size != max(array.shape, default=1):
+            found = (
+                f"shape {array.shape}" if array.ndim > 1 else f"{len(vector)} number{'s' if len(vector) != 1 else ''}"
+            )
+            raise DataError(
+                f"{where} has {found}, the config says classes: {size}; give {_form(size, activation)}",
+                sample=sample_id,
+            )
+        if not np.isfinite(vector).all():
+            raise DataError(f"{where} holds nan or infinity; mend the label or leave the sample out", sample=sample_id)
+        if activation in ("sigmoid", "softmax") and (vector.min() < 0 or vector.max() > 1):
+            raise DataError(
+                f"{where} holds values from {vector.min():g} to {vector.max():g}; {activation} needs 0 to 1. For "
+                "numbers of any size set activation: none and a loss such as mse",
+                sample=sample_id,
+            )
+        if activation == "softmax" and abs(float(vector.sum()) - 1) > 1e-3:
+            found = "no class" if not vector.any() else f"classes that sum up to {vector.sum():g}"
+            raise DataError(
+                f"{where} names {found}; softmax needs exactly one. For several or none set activation: sigmoid",
+                sample=sample_id,
+            )
+        return vector
+
+    def _one_hot(self, array: np.ndarray, size: int, activation: str, where: str, sample_id: str) -> np.ndarray:
+        number = float(array)
+        if activation not in ("sigmoid", "softmax") or array.dtype.kind == "b" or number != int(number):
+            raise DataError(
+                f"{where} is {array.item()!r}, the config says classes: {size}; give {_form(size, activation)}",
+                sample=sample_id,
+            )
+        if not 0 <= number < size:
+            raise DataError(
+                f"{where} is class {int(number)}; with classes: {size} they go from 0 to {size - 1}", sample=sample_id
+            )
+        vector = np.zeros(size, np.float32)
+        vector[int(number)] = 1
+        return vector
+
+
+def _form(size: int, activation: str) -> str:
+    if size == 1:
+        return "one number"
+    exclusive = f", or the number of the class, 0 to {size - 1}"
+    return f"a vector of {size}{exclusive if activation in ('sigmoid', 'softmax') else ''}"
+
+
+def heads_of(spec: NetworkSpec) -> Heads | None:
+    """The heads of a classification; None for networks that give maps."""
+    if spec.gives_maps:
+        return None
+    canonical = tuple(ACTIVATIONS.get(name or "linear").name for name in spec.head_activations)
+    return Heads(spec.head_sizes, canonical, spec.named_heads)
+
+
+def target_vectors(spec: NetworkSpec, data: PreparedData, positions: Sequence[int]) -> np.ndarray:
+    """Targets of some samples, N x sum of the heads' sizes, float32; without reading images where the dataset can.
+
+    Raises:
+        DataError: a target cannot be read or used; names the sample.
+    """
+    heads = heads_of(spec)
+    assert heads is not None, "networks that give maps have no target vectors"
+    tell = teller(data.dataset, "get_target")
+    vectors = np.zeros((len(positions), sum(heads.sizes)), np.float32)
+    for row, position in enumerate(positions):
+        try:
+            value = data.dataset[position].y if tell is None else tell(position)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"the target cannot be read: {type(error).__name__}: {error}", sample=data.ids[position]
+            ) from error
+        if value is None:
+            raise DataError("there is no target (y is None)", sample=data.ids[position])
+        vectors[row] = heads.vector(value, data.ids[position])
+    return vectors
