@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from musket.artifacts.files import write_atomic
 from musket.core.errors import ArtifactError, DataError
+from musket.report.tiles import GAP, PAPER, below, beside, framed, onto_paper, resized, scaled, text_strip
 
 PALETTE = (
     (230, 159, 0),  # orange
@@ -25,11 +25,6 @@ PALETTE = (
 """Colours of the classes, RGB: the set of Okabe and Ito, told apart with every kind of colour vision."""
 
 COLUMNS = ("image", "truth", "prediction")
-_SMALLEST, _LARGEST = 128, 256  # longest side of a tile, pixels
-_GAP = 4
-_TEXT_HEIGHT = 18
-_PAPER = 255
-_INK = (40, 40, 40)
 
 
 def draw_triples(
@@ -63,27 +58,27 @@ def draw_grid(
     """Draw every sample as in :func:`draw_triples`, ``across`` samples side by side, each with its caption beneath.
 
     Args:
-        captions: a short text per sample, in ASCII; none at all leaves the space out.
+        captions: a short text per sample; none at all leaves the space out.
         across: samples per row.
     """
     if not len(images):
         raise DataError("there is no sample to draw")
-    tiles = [_resize(picture, *_scaled(picture.shape)) for picture in map(as_picture, images)]
+    tiles = [resized(picture, *scaled(picture.shape)) for picture in map(as_picture, images)]
     width = max(tile.shape[1] for tile in tiles)
     texts = captions if len(captions) else [""] * len(tiles)
     cells = []
     for tile, truth, prediction, text in zip(tiles, truths, predictions, texts, strict=True):
         triple = tile, _overlay(tile, np.asarray(truth) > 0.5), _overlay(tile, np.asarray(prediction) > 0.5)
-        row = _beside([_onto_paper(picture, picture.shape[0], width) for picture in triple])
-        cells.append(np.vstack([row, _text_strip([text], row.shape[1])]) if len(captions) else row)
+        row = beside([onto_paper(picture, picture.shape[0], width) for picture in triple])
+        cells.append(np.vstack([row, text_strip([text], row.shape[1])]) if len(captions) else row)
 
     groups = [cells[start : start + across] for start in range(0, len(cells), across)]
-    groups[-1] += [np.full_like(cells[0], _PAPER)] * (across - len(groups[-1])) if len(groups) > 1 else []
-    rows = [_beside([_text_strip(COLUMNS, cells[0].shape[1])] * len(groups[0]), 4 * _GAP)]
+    groups[-1] += [np.full_like(cells[0], PAPER)] * (across - len(groups[-1])) if len(groups) > 1 else []
+    rows = [beside([text_strip(COLUMNS, cells[0].shape[1])] * len(groups[0]), 4 * GAP)]
     for group in groups:
         height = max(cell.shape[0] for cell in group)
-        rows.append(_beside([_onto_paper(cell, height, cell.shape[1]) for cell in group], 4 * _GAP))
-    return cv2.copyMakeBorder(_below(rows), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+        rows.append(beside([onto_paper(cell, height, cell.shape[1]) for cell in group], 4 * GAP))
+    return framed(below(rows))
 
 
 def draw_table(
@@ -92,9 +87,9 @@ def draw_table(
     """Draw images with their masks on them, as a table. Cells of a row have the size and levels of its first one.
 
     Args:
-        rows: cells (image H x W x C, mask H x W x classes 0/1); as many in every row as there are heads.
-        heads: a short text per column, in ASCII.
-        captions: a short text per row, in ASCII, drawn beneath it; none at all leaves the space out.
+        rows: cells (image H x W x C, mask H x W x classes 0/1, or None); as many in every row as there are heads.
+        heads: a short text per column.
+        captions: a short text per row, drawn beneath it; none at all leaves the space out.
 
     Returns:
         RGB picture, uint8.
@@ -106,19 +101,20 @@ def draw_table(
         raise DataError("there is no sample to draw")
     drawn = [[_tile(image, mask, row[0][0]) for image, mask in row] for row in rows]
     width = max(tile.shape[1] for tiles in drawn for tile in tiles)
-    lines = [_beside([_text_strip([head], width) for head in heads])]
+    lines = [beside([text_strip([head], width) for head in heads])]
     for tiles, text in zip(drawn, captions if len(captions) else [""] * len(drawn), strict=True):
         height = max(tile.shape[0] for tile in tiles)
-        row = _beside([_onto_paper(tile, height, width) for tile in tiles])
-        lines.append(np.vstack([row, _text_strip([text], row.shape[1])]) if len(captions) else row)
-    return cv2.copyMakeBorder(_below(lines), _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+        row = beside([onto_paper(tile, height, width) for tile in tiles])
+        lines.append(np.vstack([row, text_strip([text], row.shape[1])]) if len(captions) else row)
+    return framed(below(lines))
 
 
 def _tile(image: Any, mask: Any, like: Any) -> np.ndarray:
     picture = as_picture(image, like)
-    factor = max(_scaled(np.shape(like))) / max(picture.shape[:2])
+    factor = max(scaled(np.shape(like))) / max(picture.shape[:2])
     height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-    return _overlay(_resize(picture, height, width), np.asarray(mask) > 0.5)
+    tile = resized(picture, height, width)
+    return tile if mask is None else _overlay(tile, np.asarray(mask) > 0.5)
 
 
 def as_picture(image: Any, like: Any = None) -> np.ndarray:
@@ -203,22 +199,8 @@ def _stretch(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, (1, 99))
     if image.dtype.kind == "b" or (image.dtype.kind == "f" and values.min() >= 0 and 0 < values.max() <= 1):
         low, high = 0.0, 1.0
-    scaled = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-9))
-    return np.clip(scaled, 0, 255).astype(np.uint8)
-
-
-def _scaled(shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width at which a picture is drawn: small ones a whole number of times larger, large ones shrunk."""
-    longest = max(shape[:2])
-    factor = math.ceil(_SMALLEST / longest) if longest < _SMALLEST else min(1.0, _LARGEST / longest)
-    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
-
-
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize so that no source pixel is passed over: near a factor of 2 linear would begin to."""
-    factor = max(image.shape[0] / height, image.shape[1] / width)
-    method = cv2.INTER_NEAREST if factor <= 1 else cv2.INTER_LINEAR if factor < 1.5 else cv2.INTER_AREA
-    return cv2.resize(image, (width, height), interpolation=method)
+    stretched = (np.nan_to_num(image.astype(np.float32)) - low) * (255 / max(high - low, 1e-9))
+    return np.clip(stretched, 0, 255).astype(np.uint8)
 
 
 def _overlay(tile: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -233,7 +215,7 @@ def _overlay(tile: np.ndarray, mask: np.ndarray) -> np.ndarray:
         layer = np.ascontiguousarray(mask[..., number], np.uint8)
         if not cv2.hasNonZero(layer):
             continue
-        share = _resize(layer * np.uint8(255), height, width)
+        share = resized(layer * np.uint8(255), height, width)
         colour = np.full_like(tile, PALETTE[number % len(PALETTE)])
         inside = _above(share, 127)
         outline = cv2.subtract(_above(cv2.dilate(share, _AROUND), 0), inside)
@@ -247,31 +229,3 @@ def _above(values: np.ndarray, level: int) -> np.ndarray:
 
 
 _AROUND = np.ones((3, 3), np.uint8)
-
-
-def _onto_paper(tile: np.ndarray, height: int, width: int) -> np.ndarray:
-    paper = np.full((height, width, 3), _PAPER, np.uint8)
-    left = (width - tile.shape[1]) // 2
-    paper[: tile.shape[0], left : left + tile.shape[1]] = tile
-    return paper
-
-
-def _text_strip(texts: Sequence[str], width: int) -> np.ndarray:
-    """A line of paper with every text at the left edge of its equal share of the width; what does not fit is cut."""
-    strip = np.full((_TEXT_HEIGHT, width, 3), _PAPER, np.uint8)
-    share = width // len(texts)
-    for number, text in enumerate(texts):
-        cell = np.full((_TEXT_HEIGHT, share, 3), _PAPER, np.uint8)
-        cv2.putText(cell, text, (1, _TEXT_HEIGHT - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
-        strip[:, number * share : (number + 1) * share] = cell
-    return strip
-
-
-def _beside(tiles: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
-    paper = np.full((tiles[0].shape[0], gap, 3), _PAPER, np.uint8)
-    return np.hstack([part for tile in tiles for part in (paper, tile)][1:])
-
-
-def _below(rows: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
-    paper = np.full((gap, rows[0].shape[1], 3), _PAPER, np.uint8)
-    return np.vstack([part for row in rows for part in (paper, row)][1:])
