@@ -1,9 +1,10 @@
-"""Predictions on disk: one file per sample, found by sample id. Never stale, never partial, read as arrays only.
+"""Predictions on disk, found by sample id. Never stale, never partial, read as arrays only.
 
-A store is a folder with ``<position>.npy.npz`` for every sample and ``index.json``, which names the ids in order and
-what the predictions came from (the digest). The index is written last, so a folder without one holds nothing that
-counts, and a folder whose digest is another one is that of other weights or settings. It also names the size of every
-file, without which nothing counts either, and what each prediction's image looked like.
+A store is a folder with ``<position>.npy.npz`` for every sample, or ``vectors.npy.npz`` for all of them where they are
+vectors, and ``index.json``, which names the ids in order and what the predictions came from (the digest). The index is
+written last, so a folder without one holds nothing that counts, and a folder whose digest is another one is that of
+other weights or settings. It also names the size of every file, without which nothing counts either, and what each
+prediction's image looked like.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +28,7 @@ from musket.core.errors import ArtifactError
 INDEX = "index.json"
 FORMAT = 2
 _SUFFIX = ".npy.npz"
+_PACKED = f"vectors{_SUFFIX}"
 
 
 def digest(facts: Mapping[str, Any], weights: Sequence[Path]) -> str:
@@ -78,6 +81,9 @@ def decode(stored: np.ndarray, scale: int | None) -> np.ndarray:
 class PredictionWriter:
     """Writes a store sample by sample; it counts from the moment the ``with`` block ends without an error.
 
+    Maps are written as they come, a file each. Vectors are gathered and written as one array, number of samples x
+    length, when the block ends: a file each would take longer than predicting them.
+
     Args:
         folder: where; stored predictions of before go, other files stay.
         digest: what the predictions come from.
@@ -94,6 +100,7 @@ class PredictionWriter:
         self._ids: list[str] = []
         self._sizes: list[int] = []
         self._images: list[str | None] = []
+        self._vectors: list[np.ndarray] = []
 
     def __enter__(self) -> PredictionWriter:
         try:
@@ -109,42 +116,63 @@ class PredictionWriter:
         return len(self._ids)
 
     def add(self, sample: str, scores: np.ndarray, image: np.ndarray | None = None) -> None:
-        """Store the scores of a sample, H x W x classes (any shape will do).
+        """Store the scores of a sample: a vector, or H x W x classes (any other shape will do).
+
+        All vectors of a store have one length, and there are no maps beside them.
 
         Args:
             image: what was predicted. Read back for another image the scores are refused.
         """
-        path = _file(self.folder, len(self._ids))
+        scores = np.asarray(scores)
+        if scores.ndim == 1:
+            self._vectors.append(scores.astype(np.float32))
+        else:
+            self._save(_file(self.folder, len(self._ids)), scores, np.savez_compressed)
+        self._ids.append(sample)
+        self._images.append(None if image is None else image_mark(image))
+
+    def _save(self, path: Path, scores: np.ndarray, save: Callable[..., None]) -> None:
+        """Write an array file. Random digits gain nothing from compression, maps do."""
         try:
             # The index vouches for the file, so it need not be synced: what a power cut left of it fails its checksum.
-            np.savez_compressed(path, scores=encode(scores, self.scale), digest=np.array(self.digest))
+            save(path, scores=encode(scores, self.scale), digest=np.array(self.digest))
             self._sizes.append(path.stat().st_size)
         except OSError as error:
             raise ArtifactError(f"cannot be written: {in_words(error)}", path) from error
-        self._ids.append(sample)
-        self._images.append(None if image is None else image_mark(image))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            for position in range(len(self._ids) + 1):
-                _file(self.folder, position).unlink(missing_ok=True)
+            for path in self.folder.glob(f"*{_SUFFIX}"):
+                path.unlink(missing_ok=True)
             return
+        if self._vectors:
+            self._save(self.folder / _PACKED, np.stack(self._vectors), np.savez)
         index = {"format": FORMAT, "digest": self.digest, "scale": self.scale, "ids": self._ids}
         write_atomic(self.folder / INDEX, json.dumps(index | {"sizes": self._sizes, "images": self._images}))
 
 
 class StoredPredictions:
-    """A complete store. Scores are read when they are asked for; memory holds the ids only.
+    """A complete store. Maps are read when they are asked for, vectors all at once the first time one is.
 
     Attributes:
         ids: sample ids, in the order they were predicted.
         digest: what the predictions came from.
+        packed: the scores are vectors, in one file.
     """
 
-    def __init__(self, folder: Path, digest: str, scale: int | None, ids: Sequence[str], images: Sequence[str | None]):
+    def __init__(
+        self,
+        folder: Path,
+        digest: str,
+        scale: int | None,
+        ids: Sequence[str],
+        images: Sequence[str | None],
+        packed: bool = False,
+    ):
         self.folder = folder
+        self.packed = packed
         self.digest = digest
         self.scale = scale
         self.ids = tuple(ids)
@@ -188,7 +216,19 @@ class StoredPredictions:
                 "the same ids. Delete the folder, then it is predicted anew",
                 self.folder,
             )
-        path = _file(self.folder, position)
+        return self.vectors[position].copy() if self.packed else self._load(_file(self.folder, position))
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """Scores of all samples of a packed store, float32, samples x length; in the order of ``ids``. To be read only.
+
+        Raises:
+            ArtifactError: as :meth:`read`.
+        """
+        return self._load(self.folder / _PACKED)
+
+    def _load(self, path: Path) -> np.ndarray:
+        """The scores of an array file, float32."""
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 digest, stored = str(arrays["digest"]), arrays["scores"]
@@ -214,10 +254,12 @@ def stored(folder: Path, digest: str, ids: Sequence[str] | None = None) -> Store
     """
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
-        found = StoredPredictions(folder, str(index["digest"]), index["scale"], index["ids"], index["images"])
         with os.scandir(folder) as files:
             sizes = {file.name: file.stat().st_size for file in files}
-        whole = [sizes.get(_file(folder, position).name) for position in range(len(found))] == index["sizes"]
+        packed = _PACKED in sizes
+        found = StoredPredictions(folder, str(index["digest"]), index["scale"], index["ids"], index["images"], packed)
+        names = [_PACKED] if packed else [_file(folder, position).name for position in range(len(found))]
+        whole = [sizes.get(name) for name in names] == index["sizes"]
     except (OSError, ValueError, KeyError, TypeError):  # none, or none of ours: predicted anew
         return None
     known = whole and index.get("format") == FORMAT and len(found.ids) == len(index["images"])

@@ -1,4 +1,7 @@
-"""Prediction through cells: an image is cut into n x n of them, and their maps are joined without a trace."""
+"""Prediction through cells: an image is cut into n x n of them.
+
+Their maps are joined without a trace; their vectors are averaged.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +85,28 @@ class Canvas:
             self._columns[window.left, window.left + window.width],
         )
         part += scores * np.outer(rows, columns)[..., None]
+
+
+@dataclass
+class MeanOfCells:
+    """Averages the vectors of an image's cells, all alike.
+
+    Attributes:
+        cells: how many there are.
+        classes: numbers in a vector.
+        scores: the mean, float32; whole when the last cell is in.
+    """
+
+    cells: int
+    classes: int
+    scores: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scores = np.zeros(self.classes, dtype=np.float32)
+
+    def add(self, window: Window, scores: np.ndarray) -> None:
+        """Take in the vector of one cell; where the cell lies makes no difference."""
+        self.scores += scores / np.float32(self.cells)
 
 
 def _shares(bounds: list[tuple[int, int]], blend: Blend) -> dict[tuple[int, int], np.ndarray]:

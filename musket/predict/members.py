@@ -29,8 +29,8 @@ def mean_scores(
         weights: one per member; within each group they are divided by their sum.
 
     Returns:
-        for each batch the mean scores, N x classes x H x W, of every group; or torch's error, where a member refused
-        the batch. Lack of memory is raised.
+        for each batch the mean scores, N x classes x H x W or N x classes, of every group; or torch's error, where a
+        member refused the batch. Lack of memory is raised.
     """
     portions = [dict(zip(group, shares(_of(weights, group), len(group)).tolist(), strict=True)) for group in groups]
     totals: list[list[Any]] = [[None] * len(groups) for _ in batches]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from musket.predict.heads import at_face
 from musket.predict.runner import Scored
 
 
@@ -33,23 +34,34 @@ class PredictedBatch:
     Attributes:
         data: sample ids.
         images: the images as read; ``images_aug`` is the same list.
-        results: scores, H x W x classes each.
-        segmentation_maps: truth as maps (empty without truth).
-        predicted_maps_aug: scores as maps; ``segmentation_maps_aug`` and ``heatmaps_aug`` are the same list.
+        results: scores of each sample: a map H x W x classes, a vector, or a list of vectors, one per head.
+        ground_truth: truth in the same form, as float32 (empty without truth).
     """
 
     data: list[str]
     images: list[np.ndarray]
-    results: list[np.ndarray]
-    segmentation_maps: list[Map] = field(default_factory=list)
+    results: list[Any]
+    ground_truth: list[Any] = field(default_factory=list)
 
     @property
     def images_aug(self) -> list[np.ndarray]:
         return self.images
 
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class PredictedMaps(PredictedBatch):
+    """A batch whose scores are maps.
+
+    Attributes:
+        segmentation_maps: truth as maps (empty without truth).
+        predicted_maps_aug: scores as maps; ``segmentation_maps_aug`` and ``heatmaps_aug`` are the same list.
+    """
+
     @property
-    def ground_truth(self) -> list[np.ndarray]:
-        return [truth.arr for truth in self.segmentation_maps]
+    def segmentation_maps(self) -> list[Map]:
+        return [Map(truth) for truth in self.ground_truth]
 
     @property
     def predicted_maps_aug(self) -> list[Map]:
@@ -58,22 +70,24 @@ class PredictedBatch:
     segmentation_maps_aug = predicted_maps_aug
     heatmaps_aug = predicted_maps_aug
 
-    def __len__(self) -> int:
-        return len(self.data)
 
+def as_batch(scored: Sequence[Scored], head_sizes: Sequence[int] | None = None) -> PredictedBatch:
+    """Bundle results of one group of members.
 
-def as_batch(scored: Sequence[Scored]) -> PredictedBatch:
-    """Bundle results of one group of members."""
-    return PredictedBatch(
+    Args:
+        head_sizes: classes of each head where the scores are vectors; None for maps.
+    """
+    kind = PredictedMaps if head_sizes is None else PredictedBatch
+    return kind(
         data=[one.id for one in scored],
         images=[one.image for one in scored],
-        results=[one.scores[0] for one in scored],
-        segmentation_maps=[Map(one.truth.astype(np.float32)) for one in scored if one.truth is not None],
+        results=[at_face(one.scores[0], head_sizes) for one in scored],
+        ground_truth=[at_face(one.truth.astype(np.float32), head_sizes) for one in scored if one.truth is not None],
     )
 
 
-def batches(scored: Iterable[Scored], size: int) -> Iterator[PredictedBatch]:
-    """Results as they come, bundled by ``size``."""
+def batches(scored: Iterable[Scored], size: int, head_sizes: Sequence[int] | None = None) -> Iterator[PredictedBatch]:
+    """Results as they come, bundled by ``size``; see :func:`as_batch`."""
     remaining = iter(scored)
     while batch := list(itertools.islice(remaining, size)):
-        yield as_batch(batch)
+        yield as_batch(batch, head_sizes)

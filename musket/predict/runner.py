@@ -1,7 +1,8 @@
-"""Images -> scores at their own size, streaming: memory holds a few batches, whatever the number of images.
+"""Images -> maps of scores at their own size, or vectors of scores, streaming: memory holds a few batches.
 
 An image is read, cut into cells (one by default), and each cell is fitted to the network, all of it ahead of time and
-in threads. Cells of several images share a batch. Scores go the way back: undone, joined, handed out in order.
+in threads. Cells of several images share a batch. Maps go the way back, undone and joined; vectors of the cells of an
+image are averaged. Results are handed out in order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 
 from musket.core.cells import Window
 from musket.core.errors import DataError, MusketError, SampleFailure
-from musket.predict.crops import Canvas, Crops
+from musket.predict.crops import Canvas, Crops, MeanOfCells
 from musket.predict.frame import Fit, Undo
 from musket.predict.members import Groups, mean_scores
 from musket.predict.views import Forward
@@ -32,7 +33,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Source:
-    """One image to predict, read when its turn comes. ``read`` gives (image H x W x C, truth or None)."""
+    """One image to predict, read when its turn comes. ``read`` gives (image H x W x C, truth or None).
+
+    Truth is a mask H x W x classes, or a vector.
+    """
 
     id: str
     read: Callable[[], tuple[np.ndarray, np.ndarray | None]]
@@ -40,7 +44,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Scored:
-    """One predicted image. ``scores`` holds one H x W x classes float map (0..1 after sigmoid/softmax) per group."""
+    """One predicted image.
+
+    Attributes:
+        scores: per group a map H x W x classes, or a vector of the classes of all heads; float32, 0..1 after sigmoid or
+            softmax.
+    """
 
     id: str
     image: np.ndarray
@@ -68,26 +77,32 @@ class Failures:
 
 @dataclass
 class _Work:
-    """An image under way: its maps so far, and how many cells are still to come."""
+    """An image under way: its scores so far, and how many cells are still to come."""
 
     id: str
     image: np.ndarray
     truth: np.ndarray | None
     left: int
     crops: Crops
-    canvases: list[Canvas] = field(default_factory=list)
+    joined: list[Canvas | MeanOfCells] = field(default_factory=list)
     failed: bool = False
 
     def add(self, window: Window, scores: list[np.ndarray]) -> list[np.ndarray] | None:
-        """Lay the scores of one cell, a map per group, onto those of the image; which are given once complete."""
+        """Join the scores of one cell, one array per group, to those of the image; which are given once complete."""
         if self.crops.cells == 1:
             return scores
-        height, width = self.image.shape[:2]
-        self.canvases = self.canvases or [Canvas(height, width, one.shape[2], self.crops) for one in scores]
-        for canvas, one in zip(self.canvases, scores, strict=True):
-            canvas.add(window, one)
+        self.joined = self.joined or [self._empty(one) for one in scores]
+        for joined, one in zip(self.joined, scores, strict=True):
+            joined.add(window, one)
         self.left -= 1
-        return None if self.left else [canvas.scores for canvas in self.canvases]
+        return None if self.left else [joined.scores for joined in self.joined]
+
+    def _empty(self, scores: np.ndarray) -> Canvas | MeanOfCells:
+        """Where scores like those of the first cell are joined; all cells are still to come."""
+        if scores.ndim == 1:
+            return MeanOfCells(self.left, len(scores))
+        height, width = self.image.shape[:2]
+        return Canvas(height, width, scores.shape[2], self.crops)
 
 
 @dataclass(frozen=True)
@@ -125,14 +140,15 @@ def predict(
         batch_size: images, or cells of them, that are predicted at once.
         groups: members whose scores are averaged into one result; default one group of all.
         weights: of the members, one each; within a group they are divided by their sum. Default all alike.
-        crops: cut images into cells and join the maps; results are those of whole images. Default: no cutting.
+        crops: cut images into cells and join the maps, or average the vectors; results are those of whole images.
+            Default: no cutting.
         turns: batches every member is asked about before the next member is; more than 1 where members take turns on
             the device.
         workers: threads that read and fit.
         failures: where images that cannot be predicted are recorded; None raises at the first one.
 
     Yields:
-        results in the order of ``sources``, at each image's own height and width.
+        results in the order of ``sources``; maps at each image's own height and width.
 
     Raises:
         DataError: an image cannot be read, fitted, cut or predicted, and ``failures`` is None.
@@ -163,7 +179,7 @@ def _fail(failures: Failures | None, sample: str, error: MusketError, work: _Wor
         failures.found.append(SampleFailure(sample, str(error)))
     if work is not None:
         work.failed = True
-        work.canvases.clear()
+        work.joined.clear()
 
 
 def _cells(
@@ -270,17 +286,28 @@ def _ask(
 
 
 def _finish(asked: Iterable[_Asked], failures: Failures | None) -> Iterator[Scored]:
-    """Bring scores back to the frames of their images, and hand out the images that are complete."""
+    """Bring maps back to the frames of their images, and hand out the images that are complete."""
     for batch, results in asked:
-        maps = [result.permute(0, 2, 3, 1).contiguous().cpu().numpy() for result in results]
+        groups = [_on_host(result) for result in results]
         for row, cell in enumerate(batch):
             work = cell.work
             if work.failed:
                 continue
             try:
-                scores = work.add(cell.window, [cell.undo(scores[row]) for scores in maps])
+                scores = work.add(cell.window, [_undone(scores[row], cell) for scores in groups])
             except MusketError as error:
                 _fail(failures, work.id, error, work)
                 continue
             if scores is not None:
                 yield Scored(work.id, work.image, work.truth, scores)
+
+
+def _on_host(scores: torch.Tensor) -> np.ndarray:
+    """Maps N x classes x H x W as N x H x W x classes; vectors N x classes as they are."""
+    scores = scores.permute(0, 2, 3, 1).contiguous() if scores.ndim == 4 else scores
+    return scores.cpu().numpy()
+
+
+def _undone(scores: np.ndarray, cell: _Cell) -> np.ndarray:
+    """A map in the frame of its cell; a vector, a copy of its row, so that no result keeps a batch alive."""
+    return scores.copy() if scores.ndim == 1 else cell.undo(scores)

@@ -35,20 +35,22 @@ def write_png(path: Path, scores: np.ndarray) -> None:
 
 
 def write_npy(path: Path, scores: np.ndarray) -> None:
-    """Write scores as a float32 .npy array, H x W x classes."""
+    """Write scores as a float32 .npy array: H x W x classes, or one number per class."""
     buffer = io.BytesIO()
     np.save(buffer, scores.astype(np.float32, copy=False), allow_pickle=False)
     write_atomic(path, buffer.getvalue())
 
 
-def score_row(name: str, scores: np.ndarray) -> Row:
-    """Scores of one image as a row: ``image``, ``score_0``, ``score_1``, ...
+def score_row(name: str, scores: np.ndarray, columns: Sequence[str] | None = None) -> Row:
+    """Scores of one image as a row: ``image``, then a column for each.
 
     Args:
         scores: one number per class; of a map H x W x classes the highest score of each class in the image is taken.
+        columns: names of the scores; default ``score_0``, ``score_1``, ...
     """
     highest = scores if scores.ndim == 1 else scores.max(axis=(0, 1))
-    return {"image": name, **{f"score_{number}": f"{score:.6g}" for number, score in enumerate(highest)}}
+    columns = columns or [f"score_{number}" for number in range(len(highest))]
+    return {"image": name, **{column: f"{score:.6g}" for column, score in zip(columns, highest, strict=True)}}
 
 
 def rle_rows(name: str, scores: np.ndarray, threshold: float | Sequence[float] = 0.5) -> list[Row]:
