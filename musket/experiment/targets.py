@@ -110,8 +110,9 @@ class Heads:
             and len(value) == sum(self.sizes)
         ):
             value = np.split(value, np.cumsum(self.sizes)[:-1])
-        if not isinstance(value, list | tuple | np.ndarray) or len(value) != len(self.sizes):
-            count = len(value) if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) else 1
+        several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+        if not several or len(value) != len(self.sizes):
+            count = len(value) if several else 1
             raise DataError(
                 f"y has {count} target{'s' if count != 1 else ''}, classes in the config lists {len(self.sizes)} heads "
                 f"({', '.join(map(str, self.sizes))}); give a list with one target per head",
