@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from musket.core.types import Batch, StepResult
+from musket.pipelines.mixing import Mixing
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,12 +61,14 @@ class ImagePipeline:
         activate: logits -> scores; may be softmax over classes.
         normalize: integer images -> what the encoder was made for.
         memory_format: layout of images on the device.
+        mixing: what a network in training mode is shown in place of the samples themselves.
     """
 
     loss: Loss | None
     activate: Activation
     normalize: Normalize
     memory_format: torch.memory_format = torch.contiguous_format
+    mixing: Mixing | None = None
 
     def to(self, device: torch.device) -> ImagePipeline:
         self.normalize.to(device)
@@ -73,15 +76,20 @@ class ImagePipeline:
 
     def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
         """Images N x C x H x W (any depth) -> float32 logits, maps or vectors."""
-        inputs = self.normalize(images.contiguous(memory_format=self.memory_format))
-        return model(inputs).float()
+        return model(self._inputs(images)).float()
+
+    def _inputs(self, images: torch.Tensor) -> torch.Tensor:
+        return self.normalize(images.contiguous(memory_format=self.memory_format))
 
     def step(self, model: torch.nn.Module, batch: Batch) -> StepResult:
-        """Forward and loss of one batch with truth."""
+        """Forward and loss of one batch with truth; in training mode of what ``mixing`` makes of it."""
         assert batch.targets is not None, "training and validation need targets"
         assert self.loss is not None, "this pipeline was built for prediction only"
-        logits = self.logits(model, batch.images)
-        loss, parts = self.loss(logits, batch.targets)
+        inputs, targets = self._inputs(batch.images), batch.targets
+        if self.mixing is not None and model.training:
+            inputs, targets = self.mixing(inputs, targets)
+        logits = model(inputs).float()
+        loss, parts = self.loss(logits, targets)
         with torch.no_grad():
             predictions = self.activate(logits.detach())
         return StepResult(loss, {name: part.detach() for name, part in parts.items()}, predictions)

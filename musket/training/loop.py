@@ -12,6 +12,7 @@ import torch
 
 from musket.core.errors import TrainingError
 from musket.core.types import Batch, StepResult
+from musket.training.averaging import WeightMean
 from musket.training.hooks import Hook, Run
 
 if TYPE_CHECKING:
@@ -47,6 +48,27 @@ class Clipping:
 
     norm: float | None = None
     value: float | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a batch stands among those whose gradients are added up for one step of the optimizer.
+
+    Attributes:
+        count: batches of that step.
+        first, last: whether this batch begins, or ends it.
+    """
+
+    count: int = 1
+    first: bool = True
+    last: bool = True
+
+    @classmethod
+    def of(cls, batch: int, batches: int, accumulate: int) -> Turn:
+        """Of a batch, counted from 0, in an epoch of ``batches``: its last step may have fewer than the others."""
+        position = batch % accumulate
+        count = min(accumulate, batches - batch + position)
+        return cls(count, position == 0, position == count - 1)
 
 
 @dataclass
@@ -106,15 +128,25 @@ def train_epoch(
     hooks: Hook,
     run: Run,
     clipping: Clipping,
+    accumulate: int = 1,
+    mean: WeightMean | None = None,
 ) -> dict[str, float]:
     """Train on every batch once.
+
+    Steps, rates and logs count batches, whatever ``accumulate`` is: the optimizer steps with the rate its last batch
+    has.
 
     Args:
         model, optimizer: as set up by ``fabric``.
         batches: exactly ``run.steps_per_epoch`` of them.
+        accumulate: batches for one step of the optimizer, down the mean of their gradients. What is left at the end of
+            the epoch makes a step of its own.
+        mean: takes in the weights after every step.
 
     Returns:
-        ``loss``, its parts and the metrics, exact over the epoch as the network was when it saw each batch.
+        ``loss``, its parts and the metrics, exact over the epoch as the network was when it saw each batch. Of mixed
+        samples the loss is that of the mixture; metrics compare what the network makes of it with the sample's own
+        truth.
 
     Raises:
         TrainingError: a loss is nan or infinite; names the samples.
@@ -123,11 +155,15 @@ def train_epoch(
     metrics.reset()
     averages = Averages()
     watch = LossWatch(fabric.device)
-    for batch in on_device(batches, fabric.device):
+    for number, batch in enumerate(on_device(batches, fabric.device)):
         hooks.on_batch_start(run)
-        result = pipeline.step(model, batch)
-        watch.add(result.loss, run.step, batch.ids)
-        descend(fabric, model, optimizer, result.loss, clipping)
+        turn = Turn.of(number, run.steps_per_epoch, accumulate)
+        with fabric.no_backward_sync(model, enabled=not turn.last):  # type: ignore[arg-type]
+            result = pipeline.step(model, batch)
+            watch.add(result.loss, run.step, batch.ids)
+            descend(fabric, model, optimizer, result.loss, clipping, turn)
+        if mean is not None and turn.last:
+            mean.update()
         averages.add(result, len(batch))
         if batch.targets is not None:
             metrics.update(batch.targets, result.predictions)
@@ -139,11 +175,19 @@ def train_epoch(
 
 
 def descend(
-    fabric: Fabric, model: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor, clipping: Clipping
+    fabric: Fabric,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: torch.Tensor,
+    clipping: Clipping,
+    turn: Turn = Turn(),
 ) -> None:
-    """One step of the optimizer down the clipped gradient of a loss."""
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(loss)
+    """Add a batch's share to the gradient; with the last share clip it, and step down it."""
+    if turn.first:
+        optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss / turn.count)
+    if not turn.last:
+        return
     if clipping.norm is not None:
         fabric.clip_gradients(model, optimizer, max_norm=clipping.norm, error_if_nonfinite=False)
     if clipping.value is not None:

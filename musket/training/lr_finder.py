@@ -16,7 +16,7 @@ import numpy as np
 from musket.artifacts.files import write_atomic
 from musket.core.errors import TrainingError
 from musket.core.types import Batch
-from musket.training.loop import Clipping, Pipeline, descend, on_device
+from musket.training.loop import Clipping, Pipeline, Turn, descend, on_device
 
 if TYPE_CHECKING:
     import torch
@@ -240,6 +240,7 @@ def search(
     end_lr: float,
     clipping: Clipping,
     watch: Callable[[float, float], object] = lambda lr, loss: None,
+    accumulate: int = 1,
 ) -> LRFinder:
     """Train with a rate that grows by the same factor after every batch, until the loss explodes.
 
@@ -251,6 +252,7 @@ def search(
         model, optimizer: as set up by ``fabric``; both are changed.
         count: batches there will be, over all epochs.
         watch: called with rate and loss after every batch.
+        accumulate: batches for one step of the optimizer.
 
     Raises:
         TrainingError: the very first loss is no finite number.
@@ -260,7 +262,7 @@ def search(
     best = math.inf
     lr = start_lr
     model.train()
-    for batch in on_device(batches, fabric.device):
+    for number, batch in enumerate(on_device(batches, fabric.device)):
         for group in optimizer.param_groups:
             group["lr"] = lr
         result = pipeline.step(model, batch)
@@ -279,6 +281,6 @@ def search(
             found.stopped = f"the loss rose to {loss:.4g} at lr {lr:.2g}, more than four times the best"
             break
         best = min(best, loss)
-        descend(fabric, model, optimizer, result.loss, clipping)
+        descend(fabric, model, optimizer, result.loss, clipping, Turn.of(number, count, accumulate))
         lr *= factor
     return found

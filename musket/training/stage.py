@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from musket.artifacts.layout import Layout
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
 from musket.metrics.catalogue import find_column
+from musket.training.averaging import WeightMean
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
 from musket.training.monitor import Monitor
@@ -41,6 +43,9 @@ class StagePlan:
         seed: with fold, stage and epoch it decides every random number of training.
         epochs: how many epochs the stage has in all, those of an earlier run included.
         monitor: the logged figure whose best epoch is kept.
+        accumulate: batches for one step of the optimizer.
+        ema: share of the old mean of weights that stays in every step. The mean then is what is validated, what hooks
+            see at the end of an epoch, and what is kept as the best weights. None: no mean.
         metadata: goes into the weights file (architecture, classes, normalisation ...).
     """
 
@@ -51,6 +56,8 @@ class StagePlan:
     epochs: int
     monitor: Monitor
     clipping: Clipping = field(default_factory=Clipping)
+    accumulate: int = 1
+    ema: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -129,8 +136,11 @@ def train_stage(
         if keep_parts:
             optimizer.load_state_dict(state["optimizer"])
             hooks.load_state_dict(state["hooks"])
+    mean = _mean(plan, module, state)
+    if state is not None:
         if state.get("monitor", _identity(plan.monitor) if keep_parts else None) != _identity(plan.monitor):
-            _judge_anew(progress, plan, module)
+            with _judged(mean):
+                _judge_anew(progress, plan, module)
         records.write_rows(records_path, progress.rows)
     run.step = progress.step
     hooks.on_stage_start(run)
@@ -153,23 +163,42 @@ def train_stage(
                 hooks,
                 run,
                 plan.clipping,
+                plan.accumulate,
+                mean,
             )
             row["lr"] = run.lr
-            row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
-            train.prefetch(epoch + 1)
-            hooks.on_epoch_end(run, row)
-            row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
-            value = plan.monitor.read(row)
-            if improves(plan.monitor, value, progress.best):
-                _keep_best(progress, plan, module, epoch, value)
+            with _judged(mean):
+                row |= validate(fabric, wrapped, pipeline, validation.epoch(epoch), validation_metrics, hooks, run)
+                train.prefetch(epoch + 1)
+                hooks.on_epoch_end(run, row)
+                row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
+                value = plan.monitor.read(row)
+                if improves(plan.monitor, value, progress.best):
+                    _keep_best(progress, plan, module, epoch, value)
             progress.rows.append(row)
             progress.step = run.step
             progress.stopped = run.stop
-            checkpoint.save_state(layout.state(fold, stage), _state(progress, plan.monitor, module, optimizer, hooks))
+            state = _state(progress, plan.monitor, module, mean, optimizer, hooks)
+            checkpoint.save_state(layout.state(fold, stage), state)
             records.write_rows(records_path, progress.rows)
     finally:
         hooks.on_stage_end(run)
     return progress
+
+
+def _mean(plan: StagePlan, module: torch.nn.Module, state: dict[str, Any] | None) -> WeightMean | None:
+    """The mean a stage goes on with: the stored one, or one that begins with the weights of ``module``."""
+    if plan.ema is None:
+        return None
+    mean = WeightMean(module, plan.ema)
+    if state is not None and state.get("mean") is not None:
+        mean.load_state_dict(state["mean"])
+    return mean
+
+
+def _judged(mean: WeightMean | None) -> contextlib.AbstractContextManager[None]:
+    """Inside, the network has the weights it is judged by."""
+    return contextlib.nullcontext() if mean is None else mean.in_place()
 
 
 def _keep_best(progress: Progress, plan: StagePlan, module: torch.nn.Module, epoch: int, value: float) -> None:
@@ -204,7 +233,12 @@ def _identity(monitor: Monitor) -> list[str]:
 
 
 def _state(
-    progress: Progress, monitor: Monitor, module: torch.nn.Module, optimizer: torch.optim.Optimizer, hooks: Hooks
+    progress: Progress,
+    monitor: Monitor,
+    module: torch.nn.Module,
+    mean: WeightMean | None,
+    optimizer: torch.optim.Optimizer,
+    hooks: Hooks,
 ) -> dict[str, Any]:
     return {
         "rows": progress.rows,
@@ -213,6 +247,7 @@ def _state(
         "step": progress.step,
         "stopped": progress.stopped,
         "model": module.state_dict(),
+        "mean": None if mean is None else mean.state_dict(),
         "optimizer": optimizer.state_dict(),
         "hooks": hooks.state_dict(),
     }
