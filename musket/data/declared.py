@@ -24,7 +24,7 @@ from musket.data.dataset import FileDataSet
 from musket.data.folders import list_files, mask_rows
 from musket.data.images import IMAGE_EXTENSIONS, read_image, read_rgba, read_stored
 from musket.data.names import Names
-from musket.data.tables import read_table
+from musket.data.table_reading import read_table
 
 Decode = Callable[[Callable[[Any], np.ndarray], Path], np.ndarray]
 

@@ -1,14 +1,8 @@
-"""Datasets over a table: a CSV file or a DataFrame names images and holds their masks as run-length text.
-
-Columns may be packed: where a column ``A`` or ``B`` is asked for and the table has ``A_B`` instead, its values are
-split at their last ``_`` (at as many as its name has). Encoding packs them again.
-"""
+"""Datasets over a table: a CSV file or a DataFrame names images and holds their masks as run-length text."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,86 +10,20 @@ import pandas as pd
 
 from musket.core.errors import DataError
 from musket.core.geometry import resize_mask
-from musket.core.identity import examples
-from musket.core.registry import nearest
 from musket.core.rle import Order, is_run_text, rle_decode, rle_encode
 from musket.core.types import PredictionItem
 from musket.data.dataset import FileDataSet
-from musket.data.folders import list_files
-from musket.data.images import IMAGE_EXTENSIONS, read_image
+from musket.data.images import read_image
 from musket.data.names import Names
-
-FilePath = str | Path
-
-
-def read_table(source: FilePath | pd.DataFrame) -> pd.DataFrame:
-    """A table of texts, stripped; missing cells are empty text, and whole numbers stay whole (``1``, not ``1.0``).
-
-    Args:
-        source: CSV file with a header (UTF-8, else Windows-1251), or a table, which is copied.
-
-    Raises:
-        DataError: the file is missing, empty, or no CSV.
-    """
-    frame = source if isinstance(source, pd.DataFrame) else _read_csv(source)
-    texts = {str(name).strip(): [_text(cell) for cell in frame[name]] for name in frame.columns}
-    return pd.DataFrame(texts, dtype=object)
-
-
-class ImageFolders:
-    """Images of one or several folders, found by file name or by file name without extension.
-
-    Of files of one name the one in the first folder is taken.
-
-    Raises:
-        DataError: a folder cannot be listed or is empty.
-    """
-
-    def __init__(self, paths: FilePath | Sequence[FilePath]):
-        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        self.paths = [str(Path(path).absolute()) for path in given]
-        self._exact: dict[str, tuple[int, str]] = {}
-        self._bare: dict[str, list[tuple[int, str]]] = {}
-        for number, path in enumerate(self.paths):
-            for name in list_files(path):
-                key = unicodedata.normalize("NFC", name)
-                self._exact.setdefault(key, (number, name))
-                stem, _, extension = key.rpartition(".")
-                if f".{extension.lower()}" in IMAGE_EXTENSIONS:
-                    self._bare.setdefault(stem, []).append((number, name))
-
-    def find(self, ids: Sequence[str]) -> list[tuple[int, str]]:
-        """Number of the folder and file name of every id.
-
-        Raises:
-            DataError: an id has no image, or one folder has several.
-        """
-        found = []
-        missing = []
-        for own in ids:
-            key = unicodedata.normalize("NFC", own)
-            bare = self._bare.get(key, [])
-            if key in self._exact:
-                found.append(self._exact[key])
-            elif not bare:
-                missing.append(own)
-            elif len(bare) > 1 and bare[1][0] == bare[0][0]:
-                names = examples([name for number, name in bare if number == bare[0][0]])
-                raise DataError(
-                    f"several files fit: {names}; write the extension into the table, or remove one",
-                    sample=own,
-                    path=self.paths[bare[0][0]],
-                )
-            else:
-                found.append(bare[0])
-        if missing:
-            raise DataError(
-                f"{len(missing)} of the {len(ids)} images of the table are not here ({examples(missing)}), neither "
-                "under that name nor with an extension added; copy them here, correct the folder, or drop their rows",
-                sample=missing[0],
-                path=" and ".join(self.paths),
-            )
-        return found
+from musket.data.table_reading import (
+    FilePath,
+    ImageFolders,
+    name_of_table,
+    packed_row,
+    read_table,
+    sorted_names,
+    unpack,
+)
 
 
 class _MaskTable(FileDataSet):
@@ -113,17 +41,17 @@ class _MaskTable(FileDataSet):
         relative: bool,
         limit: int,
     ):
-        self.source = "the table" if isinstance(table, pd.DataFrame) else str(Path(table).absolute())
+        self.source = name_of_table(table)
         self.imColumn, self.rleColumn, self.clazzColumn = image_column, run_column, class_column
         self.maskShape = None if mask_shape is None else (int(mask_shape[0]), int(mask_shape[1]))
         self._codec: dict[str, Any] = {"order": order, "relative": relative}
         frame = read_table(table)
         wanted = [name for name in (image_column, run_column, class_column) if name is not None]
-        self._packed = _unpack(frame, wanted, self.source)
+        self._packed = unpack(frame, wanted, self.source)
         self._check_rows(frame)
         ids = sorted(set(frame[image_column]))
         self.ids = Names(ids if limit < 0 else ids[:limit])
-        self.classes: list[str] = [] if class_column is None else _sorted(set(frame[class_column]) - {""})
+        self.classes: list[str] = [] if class_column is None else sorted_names(set(frame[class_column]) - {""})
         self._hold_runs(frame)
         folders = ImageFolders(images)
         places = folders.find(self.ids)
@@ -214,14 +142,8 @@ class _MaskTable(FileDataSet):
             if self.clazzColumn is not None and name is not None:
                 row[self.clazzColumn] = name
             row[self.rleColumn or "rle"] = rle_encode(mask[..., number], **self._codec) or self._no_object
-            rows.append(self._packed_row(row))
+            rows.append(packed_row(row, self._packed))
         return rows if self.clazzColumn is not None else rows[0]
-
-    def _packed_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        for column, parts in self._packed.items():
-            if all(part in row for part in parts):
-                row = {column: "_".join(str(row.pop(part)) for part in parts), **row}
-        return row
 
 
 class BinarySegmentationDataSet(_MaskTable):
@@ -293,63 +215,3 @@ class MultiClassSegmentationDataSet(_MaskTable):
         super().__init__(imagePath, csvPath, imColumn, rleColumn, clazzColumn, maskShape, order, isRel, len)
         if not self.classes:
             raise DataError(f"column {clazzColumn!r} names no class", path=self.source)
-
-
-def _read_csv(path: FilePath) -> pd.DataFrame:
-    for encoding in ("utf-8-sig", "cp1251"):
-        try:
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding=encoding)
-        except UnicodeDecodeError:
-            continue
-        except FileNotFoundError:
-            raise DataError("no such table; correct the path in the dataset", path=path) from None
-        except pd.errors.EmptyDataError:
-            raise DataError("the table is empty", path=path) from None
-        except (pd.errors.ParserError, OSError) as error:
-            raise DataError(f"not a readable CSV table: {error}", path=path) from error
-    raise DataError("the table is neither UTF-8 nor Windows-1251 text; save it as UTF-8", path=path)
-
-
-def _text(cell: Any) -> str:
-    if isinstance(cell, str):
-        return cell.strip()
-    if cell is None or pd.isna(cell):
-        return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-
-
-def _unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> dict[str, list[str]]:
-    """Add wanted columns that are packed in others; returns packed column -> its parts, for those that were used."""
-    used: dict[str, list[str]] = {}
-    for name in wanted:
-        base, colon, place = name.rpartition(":")
-        if name in frame.columns:
-            continue
-        if colon and place.isdecimal() and base in frame.columns:
-            frame[name] = frame[base].str.split("_").str[int(place)].fillna("")
-            continue
-        column = next((each for each in frame.columns if "_" in each and name in each.split("_")), None)
-        if column is None:
-            near = nearest(name, list(frame.columns), 1)
-            hint = f"did you mean {near[0]!r}? The" if near else "the"
-            raise DataError(f"no column {name!r}; {hint} table has: {', '.join(frame.columns)}", path=source)
-        parts = column.split("_")
-        pieces = [value.rsplit("_", len(parts) - 1) for value in frame[column]]
-        short = next((row for row, piece in enumerate(pieces) if len(piece) < len(parts)), None)
-        if short is not None:
-            raise DataError(
-                f"row {short + 2}: {frame[column][short]!r} in column {column!r} does not split into {parts}",
-                path=source,
-            )
-        for part, values in zip(parts, zip(*pieces, strict=True), strict=True):
-            if part not in frame.columns:
-                frame[part] = list(values)
-        used[column] = parts
-    return used
-
-
-def _sorted(names: set[str]) -> list[str]:
-    try:
-        return sorted(names, key=float)
-    except ValueError:
-        return sorted(names)

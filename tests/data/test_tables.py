@@ -10,7 +10,8 @@ from PIL import Image
 
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
-from musket.data.tables import BinarySegmentationDataSet, ImageFolders, MultiClassSegmentationDataSet, read_table
+from musket.data.table_reading import ImageFolders, read_table
+from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
 
 # 3 x 4 pixels, numbered down the columns from 1:  1 4 7 10 / 2 5 8 11 / 3 6 9 12
 
