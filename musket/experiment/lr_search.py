@@ -127,6 +127,7 @@ def _search(context: FitContext, stage: int, start_lr: float, end_lr: float, epo
                 end_lr,
                 Clipping(spec.clipnorm, spec.clipvalue),
                 bar.show,
+                spec.accumulate,
             )
         finally:
             loader.close()

@@ -236,6 +236,8 @@ def _train_one_stage(
                 epochs=stage.epochs,
                 monitor=context.monitor,
                 clipping=Clipping(spec.clipnorm, spec.clipvalue),
+                accumulate=spec.accumulate,
+                ema=spec.ema,
                 metadata=weights_metadata(spec, inputs),
             ),
             run,
