@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,23 @@ from musket.data.dataset import is_positive
 PART_SEED = 23232
 """Seed of the order inside a part, that of the former framework."""
 
+_TURN = (math.sqrt(5) - 1) / 2
+"""The golden ratio: multiples of it, less whole numbers, come close to no place twice before they were near all."""
+
 Negatives = str | float | None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often each of some samples is drawn.
+
+    Attributes:
+        weights: 0 or more, in proportion to the draws of an epoch.
+        groups: number of the group of each sample. Within a group draws are evened out, too.
+    """
+
+    weights: np.ndarray
+    groups: np.ndarray
 
 
 class Positivity:
@@ -88,6 +106,46 @@ def epoch_order(part: Sequence[int], seed: int, epoch: int) -> list[int]:
     return order.tolist()
 
 
+def drawn_order(part: Sequence[int], shares: Shares, seed: int, epoch: int, count: int) -> list[int]:
+    """The draws of an epoch, as many as the part has samples, by the samples' shares; shuffled.
+
+    Systematic sampling (Madow 1949, Annals of Mathematical Statistics 20): the samples lie on a line, each as long as its share of the draws, those
+    of a group side by side, and marks at a distance of one draw them. So in every epoch a sample, and a group, gets its
+    share rounded up or down, and no sample is drawn again before all of the same share were drawn. From epoch to epoch
+    the marks move on by the golden ratio, so that samples with less than one draw an epoch take turns.
+
+    Everything depends on (seed, epoch) alone.
+
+    Args:
+        part: positions.
+        shares: of these samples.
+        count: samples of the whole dataset; see :func:`sample_of`.
+
+    Returns:
+        draws: positions, plus ``count`` for every time that a sample was drawn before in this epoch.
+    """
+    size = len(part)
+    line = generator(seed, "line").permutation(size)
+    line = line[np.argsort(shares.groups[line], kind="stable")]
+    ends = np.cumsum(shares.weights[line])
+    marks = np.floor(np.append(0.0, ends[:-1] / ends[-1] * size) + (epoch + 0.5) * _TURN % 1).astype(np.int64)
+    times = np.diff(marks, append=size)
+    again = np.arange(size) - np.repeat(np.cumsum(times) - times, times)
+    draws = np.asarray(part, dtype=np.int64)[np.repeat(line, times)] + again * count
+    generator(seed, "order", epoch).shuffle(draws)
+    return draws.tolist()
+
+
+def sample_of(draw: int, count: int) -> tuple[int, int]:
+    """The position a draw of an epoch means, and how often it was drawn before in this epoch.
+
+    Args:
+        draw: of :meth:`PartSampler.order`. A sample drawn twice is two draws, so that it is augmented in two ways.
+        count: samples of the whole dataset.
+    """
+    return draw % count, draw // count
+
+
 def shard(order: Sequence[int], rank: int, world: int) -> list[int]:
     """The share of an epoch's samples that one of several processes trains on.
 
@@ -110,18 +168,37 @@ def shard(order: Sequence[int], rank: int, world: int) -> list[int]:
 
 
 class PartSampler:
-    """A fold's part of one stage: chosen once (see :func:`part_order`), reordered every epoch (:func:`epoch_order`)."""
+    """A fold's part of one stage: chosen once (see :func:`part_order`), reordered every epoch (:func:`epoch_order`).
+
+    Args:
+        shares: tells how often the samples of the chosen part are drawn (see :func:`drawn_order`); None = once each.
+        count: samples of the whole dataset; needed with ``shares``.
+
+    Raises:
+        DataError: as :func:`part_order`, and what ``shares`` raises.
+    """
 
     def __init__(
-        self, positions: Iterable[int], negatives: Negatives = "real", positive: Callable[[int], bool] | None = None
+        self,
+        positions: Iterable[int],
+        negatives: Negatives = "real",
+        positive: Callable[[int], bool] | None = None,
+        *,
+        shares: Callable[[Sequence[int]], Shares] | None = None,
+        count: int = 0,
     ):
         self.part = part_order(positions, negatives, positive)
+        self._count = count
+        self._shares = None if shares is None or not self.part else shares(self.part)
 
     def __len__(self) -> int:
         return len(self.part)
 
     def order(self, epoch: int, seed: int) -> list[int]:
-        return epoch_order(self.part, seed, epoch)
+        """The draws of an epoch, as many as the part has samples; :func:`sample_of` tells their positions."""
+        if self._shares is None:
+            return epoch_order(self.part, seed, epoch)
+        return drawn_order(self.part, self._shares, seed, epoch, self._count)
 
 
 def _share(negatives: str | float) -> float | None:
