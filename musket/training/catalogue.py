@@ -28,6 +28,7 @@ def _fill() -> None:
         ("schedules", "CyclicLR", "Let the rate swing between two bounds, batch by batch."),
         ("schedules", "LRVariator", "Lead the rate from one value to another along a curve; can be chained."),
         ("schedules", "CallbackModule", "Wait for a number of batches, then hand over to the next callback."),
+        ("warmup_cosine", "WarmupCosine", "Lead the rate up in a line, then down along half a cosine, batch by batch."),
         ("schedules", "LearningRateScheduler", "Ask a function for the rate of each epoch; from Python only."),
     ):
         CALLBACKS.add(name, f"musket.training.{module}:{name}", summary, **dict(*facts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -52,6 +51,8 @@ class TorchSchedule(Resumable):
             group.pop("initial_lr", None)
             group["lr"] = base
         self._running = build_schedule(self.schedule, run.optimizer, self._filled(run))
+        # torch warns of schedules that move on before the optimizer's first step; with several batches a step they do.
+        run.optimizer._opt_called = True  # type: ignore[attr-defined]
         if stored is None:
             return
         if stored.get("length") != self._length:
@@ -91,10 +92,8 @@ class TorchSchedule(Resumable):
 
     def _go_to(self, unit: int) -> None:
         """Run a new schedule up to an epoch or step. Most formulas of torch go from rate to rate: no way to jump."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*optimizer\.step\(\)", category=UserWarning)
-            for _ in range(unit):
-                self.advance()
+        for _ in range(unit):
+            self.advance()
 
     def _filled(self, run: Run) -> dict[str, Any]:
         length = SCHEDULES.get(self.schedule).facts.get("length")
