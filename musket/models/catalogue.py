@@ -1,6 +1,7 @@
 """Names of network architectures and of the encoders (backbones) they are built on. Imports no torch.
 
 Names that experiments usually hold are answered from the tables here. Other names of timm models ask timm itself.
+Those of classification networks are told in :mod:`musket.models.classifier_catalogue`, and can be had from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ from typing import Any
 
 from musket.core.errors import ModelError
 from musket.core.registry import Registry, RegistryDict
+from musket.models.classifier_catalogue import CLASSIFIER_ROOT_NAMES as CLASSIFIER_ROOT_NAMES
+from musket.models.classifier_catalogue import CLASSIFIERS as CLASSIFIERS
+from musket.models.classifier_catalogue import check_network as check_network
+from musket.models.classifier_catalogue import check_network_weights as check_network_weights
+from musket.models.classifier_catalogue import classifier_models as classifier_models
+from musket.models.classifier_catalogue import networks as networks
 
 ARCHITECTURES = Registry("architecture")
 

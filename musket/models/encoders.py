@@ -24,9 +24,9 @@ def find_in_timm(name: str, others: list[str]) -> str:
     Raises:
         ModelError: timm has no such model, or no such weights of it; names the nearest.
     """
-    plain = name.removeprefix("tu-").removeprefix("timm-")
-    model, tag = split_model_name_tag(plain)
-    if not is_model(model):
+    plain = timm_name(name)
+    model, tag = split_model_name_tag(plain or name)
+    if plain is None:
         near = nearest(model, [*others, *timm.list_models()], 5)
         hint = f"nearest: {', '.join(near)} " if near else ""
         raise ModelError(f"no such backbone {name!r}; {hint}(all: musket ls backbones; every timm model works too)")
@@ -36,18 +36,34 @@ def find_in_timm(name: str, others: list[str]) -> str:
     return f"tu-{plain}"
 
 
+def timm_name(name: str) -> str | None:
+    """A lower-case name less its prefix, the tag of weights kept; None where timm has no such model."""
+    plain = name.removeprefix("tu-").removeprefix("timm-")
+    return plain if is_model(split_model_name_tag(plain)[0]) else None
+
+
 def _tags(model: str) -> list[str]:
-    """Weights timm has for a model, its default first."""
-    with_weights = [name.partition(".")[2] for name, cfg in get_arch_pretrained_cfgs(model).items() if cfg.has_weights]
+    """Weights timm has for a model: those of any use first, timm's default before the others."""
+    found = {name.partition(".")[2]: cfg for name, cfg in get_arch_pretrained_cfgs(model).items() if cfg.has_weights}
     default = get_pretrained_cfg(model)
     first = default.tag if default is not None else None
-    return sorted(with_weights, key=lambda tag: tag != first)
+    return sorted(found, key=lambda tag: (_non_commercial(found[tag].license), tag != first))
 
 
-def timm_weights(encoder: str, weights: str) -> str:
+def _non_commercial(licence: str | None) -> bool:
+    """Whether a licence (cc-by-nc-4.0, fair-noncommercial-research-license ...) keeps commercial users out."""
+    return any(word in (licence or "").lower() for word in ("-nc", "noncommercial"))
+
+
+def timm_weights(encoder: str, weights: str, key: str = "encoder_weights") -> str:
     """A ``tu-`` name with the tag of the weights meant: ``imagenet`` is the default, else one of timm's tags.
 
+    The default is timm's own, unless that may not be used commercially and others may.
+
     ``imagenet11k`` means weights of a larger ImageNet (12k, 21k or 22k classes) not tuned to the usual one afterwards.
+
+    Args:
+        key: of the config, where the weights are named.
 
     Raises:
         ModelError: there are no such weights; lists those there are.
@@ -64,16 +80,15 @@ def timm_weights(encoder: str, weights: str) -> str:
     if weights == "imagenet11k" and larger:
         return f"tu-{model}.{larger[0]}"
     found = f"it has {', '.join(tags)}" if tags else "nobody publishes any"
-    raise ModelError(
-        f"{model} has no weights {weights!r}; {found}. Set encoder_weights: null to start from random weights"
-    )
+    raise ModelError(f"{model} has no weights {weights!r}; {found}. Set {key}: null to start from random weights")
 
 
 def licence_remark(encoder: str) -> str | None:
     """What to tell the user when the weights of a ``tu-`` name with a tag may not be used commercially."""
     cfg = get_pretrained_cfg(encoder.removeprefix("tu-"))
-    licence = (cfg.license or "") if cfg is not None else ""
-    return f"the weights {encoder} are under {licence}: not for commercial use" if "-nc" in licence.lower() else None
+    if cfg is None or not _non_commercial(cfg.license):
+        return None
+    return f"the weights {encoder} are under {cfg.license}: not for commercial use"
 
 
 def normalization(encoder: str, weights: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 from musket.core.errors import ModelError
-from musket.models.segmenters import Segmenter
+from musket.models.network import ImageNetwork
 
 
 def freeze_encoder(model: nn.Module) -> None:
     """Hold the encoder still: neither its weights nor the statistics of its normalisations change while training.
 
-    The decoder and the head go on learning. Freezing a frozen encoder changes nothing.
+    Decoder and heads go on learning. Freezing a frozen encoder changes nothing.
 
     Raises:
         ModelError: the network has no part that could be called its encoder.
@@ -29,9 +29,10 @@ def unfreeze_encoder(model: nn.Module) -> None:
 
 
 def _set_frozen(model: nn.Module, *, frozen: bool) -> None:
-    if not isinstance(model, Segmenter):
+    if not isinstance(model, ImageNetwork):
         raise ModelError(
-            f"{type(model).__name__} was not built by build_segmenter: no part of it is known as its encoder"
+            f"{type(model).__name__} was built by neither build_segmenter nor build_classifier: no part of it is known "
+            "as its encoder"
         )
     for parameter in model.encoder_parameters():
         parameter.requires_grad_(not frozen)

@@ -48,7 +48,12 @@ def adapt_values(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def adapt_state(
-    pretrained: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], channels: int, *, copy: bool = False
+    pretrained: Mapping[str, torch.Tensor],
+    wanted: Mapping[str, torch.Tensor],
+    channels: int,
+    *,
+    copy: bool = False,
+    key: str = "encoder_weights",
 ) -> dict[str, torch.Tensor]:
     """Weights of a three-channel encoder brought to the shapes of one that takes ``channels``.
 
@@ -59,6 +64,7 @@ def adapt_state(
         pretrained: state of the three-channel encoder.
         wanted: state of the encoder to fill; only its shapes are read.
         copy: see :func:`adapt_kernel`.
+        key: of the config, where weights are named.
 
     Raises:
         ModelError: a tensor differs in another way.
@@ -79,6 +85,6 @@ def adapt_state(
         else:
             raise ModelError(
                 f"the pretrained weights do not fit: {name} is {tuple(tensor.shape)} in them and {shape} in this "
-                f"network for {channels} channels. Set encoder_weights: null, or choose another backbone"
+                f"network for {channels} channels. Set {key}: null, or choose another network"
             )
     return adapted

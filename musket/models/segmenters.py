@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional
 from musket.config.bind import Fault, bind
 from musket.core.errors import ModelError
 from musket.models.architectures import OPTIONS
+from musket.models.batch_norm import tolerate_single_values
 from musket.models.catalogue import (
     ARCHITECTURES,
     ROOT_NAMES,
@@ -26,6 +27,7 @@ from musket.models.catalogue import (
 )
 from musket.models.encoders import any_size, normalization
 from musket.models.input_channels import PRETRAINED, adapt_values
+from musket.models.network import ImageNetwork, WrappedNetwork
 from musket.models.weights import Source, fetching, find_source, load_adapted, load_voc
 
 INCEPTION_SIDE = 75
@@ -35,43 +37,7 @@ PAN_SIDE = 8
 """PAN halves the encoder's last features three times."""
 
 
-class Segmenter(nn.Module):
-    """A network giving logits, and what others must know of it.
-
-    Attributes:
-        mean: per input channel, of images scaled to 0..1: what the encoder was trained on.
-        std: likewise.
-        input_range: the range ``mean`` and ``std`` refer to.
-        encoder_frozen: set by :mod:`musket.models.freeze`; normalisations of a frozen encoder never leave evaluation
-            mode, whatever :meth:`train` is asked for.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]):
-        super().__init__()
-        self.mean = tuple(float(value) for value in mean)
-        self.std = tuple(float(value) for value in std)
-        self.input_range = (0.0, 1.0)
-        self.encoder_frozen = False
-
-    def encoder_modules(self) -> list[nn.Module]:
-        """The pretrained parts, which freezing holds still."""
-        return []
-
-    def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        for module in self.encoder_modules():
-            yield from module.parameters()
-
-    def train(self, mode: bool = True) -> Segmenter:
-        super().train(mode)
-        if self.encoder_frozen:
-            for part in self.encoder_modules():
-                for module in part.modules():
-                    if getattr(module, "running_mean", None) is not None:
-                        module.eval()
-        return self
-
-
-class EncoderDecoder(Segmenter):
+class EncoderDecoder(ImageNetwork):
     """Encoder, decoder and head of a library network, for inputs of any size.
 
     Inputs whose sides are no whole strides are padded at the right and the bottom by repeating the last column and row,
@@ -134,13 +100,11 @@ class EncoderDecoder(Segmenter):
         return mended
 
 
-class OwnNetwork(Segmenter):
-    """A network of the user's own. Its part named ``encoder`` or ``backbone`` is what freezing holds still."""
+class OwnSegmenter(WrappedNetwork):
+    """A segmentation network of the user's own."""
 
     def __init__(self, name: str, network: nn.Module, classes: int, mean: Sequence[float], std: Sequence[float]):
-        super().__init__(getattr(network, "mean", mean), getattr(network, "std", std))
-        self.name = name
-        self.network = network
+        super().__init__(name, network, mean, std)
         self.classes = classes
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -157,37 +121,6 @@ class OwnNetwork(Segmenter):
             )
         return logits
 
-    def encoder_modules(self) -> list[nn.Module]:
-        """The pretrained part; raises ModelError when the network has none by these names."""
-        for name in ("encoder", "backbone"):
-            part = getattr(self.network, name, None)
-            if isinstance(part, nn.Module):
-                return [part]
-        raise ModelError(
-            f"{self.name} has no part named encoder or backbone, so there is nothing to freeze or unfreeze"
-        )
-
-
-class LenientBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that falls back on its running statistics where a batch has a single value per channel.
-
-    That happens behind a global pooling (PSPNet, DeepLab, PAN, UPerNet) for a batch of one image, for instance the last
-    one of an epoch, where torch raises.
-    """
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  torch's own name
-        if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
-            mean, variance = self.running_mean, self.running_var
-            return functional.batch_norm(input, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
-        return super().forward(input)
-
-
-def tolerate_single_values(network: nn.Module) -> None:
-    """Turn every plain batch normalisation into the lenient kind; parameters, statistics and names stay."""
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d and module.track_running_stats:
-            module.__class__ = LenientBatchNorm2d
-
 
 def build_segmenter(
     architecture: str,
@@ -201,7 +134,7 @@ def build_segmenter(
     pretrained: bool = True,
     shape: Sequence[int] | None = None,
     activation: str | None = None,
-) -> Segmenter:
+) -> ImageNetwork:
     """Build a network that maps images to logits of the same size.
 
     What is not loaded is drawn from torch's generator, so one seed gives one network.
@@ -281,7 +214,7 @@ def _loaded(build: Callable[..., Any], source: Source, in_channels: int, *, copy
     network = build(None, in_channels)
     with fetching(source.title):
         twin = build(source.tag, PRETRAINED)
-    load_adapted(network, twin, in_channels, copy=copy)
+    load_adapted(network.encoder, twin.encoder, in_channels, copy=copy)
     return network
 
 
@@ -294,7 +227,7 @@ MODERN_NAMES = ("backbone", "encoder_weights", "in_channels", "classes", "shape"
 """What an architecture with ``**parameters`` is handed; the old spellings only go where they are named."""
 
 
-def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> Segmenter:
+def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> ImageNetwork:
     parameters = inspect.signature(build).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     arguments = {key: value for key, value in given.items() if key in parameters or (takes_any and key in MODERN_NAMES)}
@@ -306,7 +239,7 @@ def _own_network(name: str, build: Any, given: Mapping[str, Any], options: Mappi
         with contextlib.suppress(ModelError):  # a backbone of the user's own
             mean, std = normalization(resolve_encoder(given["backbone"]), given["encoder_weights"])
     channels = given["in_channels"]
-    return OwnNetwork(name, network, given["classes"], adapt_values(mean, channels), adapt_values(std, channels))
+    return OwnSegmenter(name, network, given["classes"], adapt_values(mean, channels), adapt_values(std, channels))
 
 
 def _sides(architecture: str, encoder: str, network: Any) -> tuple[int, int]:

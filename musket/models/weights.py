@@ -103,7 +103,7 @@ def reachable(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def fetching(what: str, address: str | None = None) -> Iterator[bool]:
+def fetching(what: str, address: str | None = None, key: str = "encoder_weights") -> Iterator[bool]:
     """Turn the ways a download can fail into one ModelError, at once where the hub cannot be reached.
 
     Without a network the client of the Hugging Face hub asks five times more for every file, printing each attempt.
@@ -112,6 +112,7 @@ def fetching(what: str, address: str | None = None) -> Iterator[bool]:
     Args:
         what: named in the error.
         address: of the hub; None is the Hugging Face hub.
+        key: of the config, where weights are named.
 
     Yields:
         whether the hub can be reached.
@@ -130,7 +131,7 @@ def fetching(what: str, address: str | None = None) -> Iterator[bool]:
         told = offline and not isinstance(error, urllib.error.URLError)  # which comes from yet another host
         reason = f"{host} cannot be reached" if told else str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"the weights {what} could not be fetched ({reason}). Set encoder_weights: null to start from random ones, "
+            f"the weights {what} could not be fetched ({reason}). Set {key}: null to start from random ones, "
             "or load a file of your own by initial_weights of a stage"
         ) from error
     finally:
@@ -182,7 +183,9 @@ def load_voc(network: nn.Module, encoder: str, in_channels: int, classes: int, *
     network.load_state_dict(own | state)
 
 
-def load_adapted(network: Any, pretrained: Any, in_channels: int, *, copy: bool) -> None:
-    """Fill the encoder of a network from that of its three-channel twin with pretrained weights."""
-    wanted = network.encoder.state_dict()
-    network.encoder.load_state_dict(adapt_state(pretrained.encoder.state_dict(), wanted, in_channels, copy=copy))
+def load_adapted(
+    encoder: nn.Module, pretrained: nn.Module, in_channels: int, *, copy: bool, key: str = "encoder_weights"
+) -> None:
+    """Fill an encoder from its three-channel twin with pretrained weights."""
+    adapted = adapt_state(pretrained.state_dict(), encoder.state_dict(), in_channels, copy=copy, key=key)
+    encoder.load_state_dict(adapted)

@@ -75,5 +75,5 @@ def test_freezing_keeps_the_mode(model):
 
 
 def test_a_module_from_elsewhere_is_refused():
-    with pytest.raises(ModelError, match="Linear was not built by build_segmenter"):
+    with pytest.raises(ModelError, match="Linear was built by neither build_segmenter nor build_classifier"):
         freeze_encoder(nn.Linear(1, 1))

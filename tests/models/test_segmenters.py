@@ -10,7 +10,8 @@ from torch import nn
 
 from musket.core.errors import ModelError
 from musket.core.registry import RegistryError
-from musket.models.segmenters import LenientBatchNorm2d, build_segmenter
+from musket.models.batch_norm import LenientBatchNorm2d
+from musket.models.segmenters import build_segmenter
 
 
 def build(architecture="Unet", encoder="mobilenet_v2", **kwargs):
