@@ -109,9 +109,9 @@ def balanced_class_weights(
     """How much each class counts in a cross-entropy so that rare classes weigh as much as frequent ones.
 
     A softmax head: n / (K * n_c) for n samples of K classes that occur, the rule of scikit-learn's
-    ``class_weight="balanced"``; the mean over the samples is 1. A sigmoid head: negatives / positives of each class, how
-    much a positive counts beside a negative (the ``pos_weight`` of torch's BCEWithLogitsLoss). Classes that never occur,
-    or in a sigmoid head always do, weigh 1.
+    ``class_weight="balanced"``; the mean over the samples is 1. A sigmoid head: negatives / positives of each class,
+    how much a positive counts beside a negative (the ``pos_weight`` of torch's BCEWithLogitsLoss). Classes that never
+    occur, or in a sigmoid head always do, weigh 1.
 
     Args:
         targets: N x sum(head_sizes) of the training part.

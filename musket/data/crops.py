@@ -12,7 +12,7 @@ from musket.core.errors import DataError
 from musket.core.types import PredictionItem
 from musket.data.dataset import read_item, target_of, teller
 from musket.data.derived import DerivedDataSet, like
-from musket.data.draws import current_epoch
+from musket.data.draws import current_reading
 from musket.data.identity import own_ids
 
 
@@ -63,8 +63,8 @@ class CropAndSplit(DerivedDataSet):
 
     def item(self, index: int, is_train: bool) -> PredictionItem:
         image, row, column = self.place(index)
-        epoch = current_epoch() if is_train else None  # train items may be drawn anew every epoch
-        whole = self._last.get((image, is_train, epoch), lambda: read_item(self.child, image, is_train))
+        reading = current_reading() if is_train else None  # train items may be drawn anew every epoch
+        whole = self._last.get((image, is_train, reading), lambda: read_item(self.child, image, is_train))
         window = self._window(whole.x, row, column, str(whole.id))
         target = None if whole.y is None else whole.y[window.slices]
         cell = like(whole, whole.x[window.slices], target, f"{whole.id}#r{row}c{column}")

@@ -14,22 +14,26 @@ import numpy as np
 
 from musket.core.runtime import generator
 
-_EPOCH: ContextVar[int | None] = ContextVar("musket_epoch", default=None)
+_READING: ContextVar[tuple[int, int] | None] = ContextVar("musket_reading", default=None)
 
 
 @contextmanager
-def reading_epoch(epoch: int | None) -> Iterator[None]:
-    """Say which epoch the items read inside are for, in this thread; None = no epoch in particular."""
-    token = _EPOCH.set(epoch)
+def reading_epoch(epoch: int | None, again: int = 0) -> Iterator[None]:
+    """Say which epoch the items read inside are for, in this thread; None = no epoch in particular.
+
+    Args:
+        again: how often the same item was drawn before in this epoch (see :func:`musket.data.sampling.sample_of`).
+    """
+    token = _READING.set(None if epoch is None else (epoch, again))
     try:
         yield
     finally:
-        _EPOCH.reset(token)
+        _READING.reset(token)
 
 
-def current_epoch() -> int | None:
-    """The epoch being read, for those who keep what they read; None outside of :func:`reading_epoch`."""
-    return _EPOCH.get()
+def current_reading() -> tuple[int, int] | None:
+    """What :func:`reading_epoch` was told, for those who keep what they read; None outside of it."""
+    return _READING.get()
 
 
 def draws(*parts: object) -> np.random.Generator:
@@ -37,4 +41,5 @@ def draws(*parts: object) -> np.random.Generator:
 
     Outside of :func:`reading_epoch` it is that of epoch 0: the same item gives the same draws every time.
     """
-    return generator(*parts, _EPOCH.get() or 0)
+    epoch, again = _READING.get() or (0, 0)
+    return generator(*parts, epoch, *([again] if again else []))

@@ -109,10 +109,11 @@ def epoch_order(part: Sequence[int], seed: int, epoch: int) -> list[int]:
 def drawn_order(part: Sequence[int], shares: Shares, seed: int, epoch: int, count: int) -> list[int]:
     """The draws of an epoch, as many as the part has samples, by the samples' shares; shuffled.
 
-    Systematic sampling (Madow 1949, Annals of Mathematical Statistics 20): the samples lie on a line, each as long as its share of the draws, those
-    of a group side by side, and marks at a distance of one draw them. So in every epoch a sample, and a group, gets its
-    share rounded up or down, and no sample is drawn again before all of the same share were drawn. From epoch to epoch
-    the marks move on by the golden ratio, so that samples with less than one draw an epoch take turns.
+    Systematic sampling (Madow 1949, Annals of Mathematical Statistics 20): the samples lie on a line, each as long as
+    its share of the draws, those of a group side by side, and marks at a distance of one draw them. So in every epoch a
+    sample, and a group, gets its share rounded up or down, and no sample is drawn again before all of the same share
+    were drawn. From epoch to epoch the marks move on by the golden ratio, so that samples with less than one draw an
+    epoch take turns.
 
     Everything depends on (seed, epoch) alone.
 

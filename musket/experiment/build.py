@@ -23,6 +23,7 @@ from musket.core.types import Sample
 from musket.data.backgrounds import Backgrounds, replace_background
 from musket.data.dataset import read_item
 from musket.data.draws import reading_epoch
+from musket.data.sampling import sample_of
 from musket.experiment.targets import Heads, checked_mask, heads_of
 
 if TYPE_CHECKING:
@@ -212,23 +213,28 @@ class SampleMaker:
         """Read and prepare a sample.
 
         Args:
-            position: in the dataset.
+            position: in the dataset; of a sample drawn more than once in an epoch
+                see :func:`musket.data.sampling.sample_of`.
             epoch: counts from 0; None outside of training.
 
         Raises:
             DataError: it cannot be read, used or augmented; names the sample.
         """
+        position, again = sample_of(position, len(self.ids))
         sample_id = self.ids[position]
-        with reading_epoch(epoch):
+        with reading_epoch(epoch, again):
             item = fetch(self.dataset, position, self.is_train)
         image, target = checked_arrays(item, sample_id, self.shape, needs_truth=True)
         mask = target if self.shape.heads is None else None
-        random = generator(self.seed, "augment", epoch, sample_id) if self.is_train else transforms_random(sample_id)
+        random = self._random(epoch, sample_id, again) if self.is_train else transforms_random(sample_id)
         with _naming(sample_id):
             if self.background is not None and mask is not None:
                 image, mask = self.background(image, mask, random)
             image, mask = self.chain(image, mask, random)
         return Sample(sample_id, image, mask if self.shape.heads is None else target)
+
+    def _random(self, epoch: int | None, sample_id: str, again: int) -> np.random.Generator:
+        return generator(self.seed, "augment", epoch, sample_id, *([again] if again else []))
 
 
 def training_maker(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from musket.core.errors import TrainingError
 from musket.core.types import Unit
 from musket.data.sampling import PartSampler, part_order
+from musket.experiment.balance import stage_shares
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -57,18 +58,22 @@ def units(
 def training_samples(
     spec: NetworkSpec, data: PreparedData, fold: int, number: int, subsample: float = 1.0
 ) -> tuple[PartSampler, int]:
-    """The training samples of a stage after ``negatives``, and the full batches of its epochs after ``subsample``.
+    """The training samples of a stage after ``negatives``, drawn as ``sampler`` says, and the full batches of an epoch.
+
+    An epoch has as many draws as there are samples, times ``subsample``.
 
     Both are nothing with ``noTrain``.
 
     Raises:
         TrainingError: they do not fill a batch.
-        DataError: ``negatives`` asks for positive samples and there are none, or the dataset cannot tell.
+        DataError: ``negatives`` asks for positive samples and there are none, or the dataset cannot tell; the same for
+            the classes or weights that ``sampler`` goes by.
     """
     if spec.noTrain:
         return PartSampler(()), 0
     part = data.folds[fold].train
-    sampler = PartSampler(part, spec.stages[number].negatives, data.is_positive)
+    shares = stage_shares(spec, data, number)
+    sampler = PartSampler(part, spec.stages[number].negatives, data.is_positive, shares=shares, count=len(data.ids))
     kept = max(1, round(len(sampler) * subsample)) if len(sampler) else 0
     if kept < spec.batch:
         why = f" in stage {number} after negatives and subsample" if kept < len(part) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import splits
@@ -19,6 +19,7 @@ from musket.data.item_caches import store_items
 from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
 from musket.experiment.assemble import DatasetSources
+from musket.experiment.balance import KnownTargets
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -36,6 +37,7 @@ class PreparedData:
         is_positive: whether a sample shows an object, asked once per sample and only when needed.
         source: the dataset all this was made of, before ``extra_train_data`` and the like.
         extra: how many of the samples, the last ones, are only trained on.
+        targets: what samples are trained towards, as far as somebody asked.
     """
 
     dataset: Any
@@ -45,6 +47,7 @@ class PreparedData:
     is_positive: Callable[[int], bool]
     source: Any = None
     extra: int = 0
+    targets: KnownTargets = field(default_factory=KnownTargets, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -188,6 +191,7 @@ def with_extra(data: PreparedData, extra: Any) -> PreparedData:
         ids=[*data.ids, *ids],
         folds=folds,
         is_positive=Positivity(joined),
+        targets=KnownTargets(),
         extra=data.extra + len(ids),
     )
 
