@@ -14,7 +14,7 @@ from musket.core.errors import DataError, SampleFailure
 from musket.data.likeness import Likeness, digest, likeness, perceptual_hash
 
 Reader = Callable[[int], "tuple[np.ndarray, np.ndarray | None]"]
-"""Position -> image H x W x C and mask H x W x classes (0/1 or bool, or None). Raises DataError."""
+"""Position -> image H x W x C and target: mask H x W x classes (0/1 or bool), vector, or None. Raises DataError."""
 
 _ROW = np.dtype(
     [
@@ -23,7 +23,7 @@ _ROW = np.dtype(
         ("width", np.uint32),
         ("depth", "S8"),
         ("image", np.uint64),
-        ("mask", np.uint64),
+        ("target", np.uint64),
         ("hash", np.uint64),
         ("structured", bool),
     ]
@@ -112,9 +112,10 @@ class Inspection:
 
     Attributes:
         ids: of all samples, in dataset order.
-        rows: one record per sample: usable, height, width, depth (name of the type), digests of image and mask,
+        rows: one record per sample: usable, height, width, depth (name of the type), digests of image and target,
             perceptual hash and whether it means something. Zeros for samples that are not usable.
-        present: N x classes, bool: the class has a pixel in the mask.
+        present: N x classes, bool: the class has a pixel in the mask, or a value above 0.5 in the vector.
+        vectors: N x classes, float32: the targets where these are vectors; zeros for samples that are not usable.
         failures: samples that cannot be used, in dataset order.
         values: statistics of the images' values by depth.
         masks: pixels of the masks by class.
@@ -124,6 +125,7 @@ class Inspection:
     ids: Sequence[str]
     rows: np.ndarray
     present: np.ndarray
+    vectors: np.ndarray | None
     failures: tuple[SampleFailure, ...]
     values: dict[str, Moments]
     masks: MaskTally
@@ -158,11 +160,11 @@ class Inspection:
         return likeness(rows["image"], rows["hash"], rows["usable"], rows["structured"])
 
     def contradictions(self) -> list[tuple[int, int]]:
-        """Pairs of samples with the same image but different masks."""
+        """Pairs of samples with the same image but different targets."""
         usable = self.usable
-        images, masks = self.rows["image"][usable], self.rows["mask"][usable]
+        images, targets = self.rows["image"][usable], self.rows["target"][usable]
         _, first, inverse = np.unique(images, return_index=True, return_inverse=True)
-        other = np.flatnonzero(masks != masks[first[inverse]])
+        other = np.flatnonzero(targets != targets[first[inverse]])
         return [(int(usable[first[inverse[place]]]), int(usable[place])) for place in other]
 
 
@@ -180,23 +182,26 @@ def inspect(
     ids: Sequence[str],
     classes: int,
     *,
+    of_vectors: bool = False,
     threads: int = 1,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Inspection:
     """Read every sample once and never stop at a bad one.
 
-    Memory does not grow with the images: about fifty bytes a sample and one per class are kept.
+    Memory does not grow with the images: about fifty bytes a sample and one per class (five of a vector) are kept.
 
     Args:
         read: reads and checks one sample; called from several threads.
         ids: one per sample.
-        classes: channels of the masks.
+        classes: channels of the masks, length of the vectors.
+        of_vectors: the targets are vectors.
         threads: readers; decoding lets go of the interpreter lock.
         on_progress: called with the number of samples done, and how many of them failed.
     """
     began = time.monotonic()
     rows = np.zeros(len(ids), dtype=_ROW)
     present = np.zeros((len(ids), classes), dtype=bool)
+    vectors = np.zeros((len(ids), classes), dtype=np.float32) if of_vectors else None
     masks = MaskTally(0, 0, np.zeros(classes, dtype=np.int64))
     values: dict[str, Moments] = {}
     failures: list[tuple[int, SampleFailure]] = []
@@ -205,11 +210,18 @@ def inspect(
         part = _Part({}, MaskTally(0, 0, np.zeros(classes, dtype=np.int64)), [])
         for position in positions:
             try:
-                image, mask = read(position)
+                image, target = read(position)
             except DataError as error:
                 part.failures.append((position, SampleFailure(ids[position], error.message, error.path)))
             else:
-                _describe(image, mask, rows[position : position + 1], present[position], part)
+                _describe(image, target, rows[position : position + 1], part)
+                if target is not None and vectors is not None:
+                    vectors[position] = target
+                    present[position] = target > 0.5
+                elif target is not None:
+                    tally = count_pixels(target)
+                    present[position] = tally.of_class > 0
+                    part.masks.merge(tally)
         return part
 
     chunks = [range(start, min(start + _CHUNK, len(ids))) for start in range(0, len(ids), _CHUNK)]
@@ -225,11 +237,11 @@ def inspect(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     failed = tuple(failure for _, failure in failures)
-    return Inspection(ids, rows, present, failed, values, masks, time.monotonic() - began)
+    return Inspection(ids, rows, present, vectors, failed, values, masks, time.monotonic() - began)
 
 
-def _describe(image: np.ndarray, mask: np.ndarray | None, row: np.ndarray, present: np.ndarray, part: _Part) -> None:
-    """Note what a sample is like in its row and in the sums of its part."""
+def _describe(image: np.ndarray, target: np.ndarray | None, row: np.ndarray, part: _Part) -> None:
+    """Note what an image is like in its row and in the sums of its part, and a digest of its target."""
     depth = image.dtype.name
     likely = perceptual_hash(image)
     height, width = image.shape[:2]
@@ -239,7 +251,7 @@ def _describe(image: np.ndarray, mask: np.ndarray | None, row: np.ndarray, prese
         width,
         depth.encode(),
         digest(image),
-        0 if mask is None else digest(mask != 0),
+        0 if target is None else digest(target if target.ndim == 1 else target != 0),
         likely or 0,
         likely is not None,
     )
@@ -248,10 +260,6 @@ def _describe(image: np.ndarray, mask: np.ndarray | None, row: np.ndarray, prese
         moments.merge(Moments(image.shape[2], odd=int(np.sum(~np.isfinite(image)))))
         image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
     moments.add(image)
-    if mask is not None:
-        tally = count_pixels(mask)
-        present[:] = tally.of_class > 0
-        part.masks.merge(tally)
 
 
 def count_pixels(mask: np.ndarray) -> MaskTally:

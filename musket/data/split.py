@@ -20,6 +20,9 @@ from musket.core.identity import fingerprint
 from musket.core.types import Split, Splits
 from musket.data.dataset import target_of, teller
 
+FEWER_THAN_FOLDS = "fewer samples than there are folds"
+"""In the warning about classes that cannot be in every fold."""
+
 
 @dataclass(frozen=True)
 class SplitSettings:
@@ -352,8 +355,7 @@ def _warn_rare(classes: np.ndarray, folds: int) -> None:
     rare = int((counts < folds).sum())
     if 0 < rare < len(counts):
         warnings.warn(
-            f"{rare} of {len(counts)} classes have fewer samples than there are folds ({folds}); "
-            "some folds validate without them",
+            f"{rare} of {len(counts)} classes have {FEWER_THAN_FOLDS} ({folds}); some folds validate without them",
             stacklevel=4,
         )
 

@@ -17,6 +17,7 @@ from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
+from musket.experiment.class_names import class_names, told_names
 from musket.experiment.findings import (
     Found,
     channel_name,
@@ -28,9 +29,21 @@ from musket.experiment.findings import (
     say_masks,
     say_twins,
 )
+from musket.experiment.label_findings import (
+    HeadLabels,
+    head_facts,
+    labels_of,
+    say_label_contradictions,
+    say_labels,
+    say_soft,
+    say_unfit_names,
+    say_unlearnt,
+)
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData, prepare, samples_of
-from musket.report.check_report import ChannelFacts, CheckReport, DataFacts, FoldFacts, essentials
+from musket.experiment.targets import heads_of
+from musket.report.check_facts import ChannelFacts, DataFacts, FoldFacts
+from musket.report.check_report import CheckReport, essentials
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -92,10 +105,10 @@ def check_data(
         return _report(spec, found, inspection)
     like = inspection.likeness()
     say_images(spec, inspection, found)
-    say_masks(spec, inspection, found)
-    say_contradictions(inspection, found)
+    labels = _say_targets(spec, dataset, inspection, found)
     if data is None:
-        return _report(spec, found, inspection, like)
+        return _report(spec, found, inspection, like, labels=labels)
+    say_unlearnt(labels, data, found)
     if spec.crops is not None:
         say_cells(spec.crops.cells, inspection, found)
     _say_training_view(spec, data, inspection, found)
@@ -118,7 +131,23 @@ def check_data(
         else:
             if estimated is not None and 0 < estimated.memory_there < estimated.memory:
                 found.warn("training is likely to need more memory than there is; lower batch or shape")
-    return _report(spec, found, inspection, like, folds, len(data.holdout), estimated)
+    return _report(spec, found, inspection, like, labels, data, folds, estimated)
+
+
+def _say_targets(spec: NetworkSpec, dataset: Any, inspection: Inspection, found: Found) -> list[HeadLabels]:
+    """What is odd about the masks or the labels; the labels by head, none of masks."""
+    heads = heads_of(spec)
+    if heads is None:
+        say_masks(spec, inspection, found)
+        say_contradictions(inspection, found)
+        return []
+    names = class_names(dataset, spec)
+    say_unfit_names(told_names(dataset), heads, names, found)
+    labels = labels_of(heads, names, inspection)
+    say_labels(spec, labels, inspection, found)
+    say_soft(heads, inspection, found)
+    say_label_contradictions(heads, names, inspection, found)
+    return labels
 
 
 def _report(
@@ -126,17 +155,18 @@ def _report(
     found: Found,
     inspection: Inspection | None = None,
     like: Likeness | None = None,
+    labels: Sequence[HeadLabels] = (),
+    data: PreparedData | None = None,
     folds: tuple[FoldFacts, ...] = (),
-    holdout: int = 0,
     estimate: Any = None,
 ) -> CheckReport:
     return CheckReport(
         config=str(spec.source),
         essentials=essentials(spec),
         shape="" if spec.input_size is None else f"{spec.input_size[1]} x {spec.input_size[0]}",
-        data=None if inspection is None else _data_facts(spec, inspection, like),
+        data=None if inspection is None else _data_facts(inspection, like, labels, data),
         folds=folds,
-        holdout=holdout,
+        holdout=0 if data is None else len(data.holdout),
         estimate=estimate,
         problems=tuple(found.problems),
         warnings=tuple(found.warnings),
@@ -205,7 +235,8 @@ def _inspected(
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     tell = None if on_progress is None else lambda done, failed: on_progress(done, len(ids), failed)
-    return inspect(read, ids, shape.classes, threads=threads, on_progress=tell)
+    of_vectors = shape.heads is not None
+    return inspect(read, ids, shape.classes, of_vectors=of_vectors, threads=threads, on_progress=tell)
 
 
 # ----------------------------------------------------------------------------------------------------------- folds
@@ -242,7 +273,7 @@ def _folds(
         twins = like.twins(fold.validation, fold.train)
         leaks.update(dict.fromkeys(twins))
         lost = inspection.present[fold.validation].any(axis=0) & ~inspection.present[fold.train].any(axis=0)
-        if lost.any():
+        if spec.gives_maps and lost.any():
             lacking.setdefault(tuple(map(str, np.flatnonzero(lost))), []).append(number)
         folds.append(
             FoldFacts(
@@ -283,7 +314,9 @@ def _say_holdout(data: PreparedData, like: Likeness, found: Found) -> None:
 # ----------------------------------------------------------------------------------------------------------- facts
 
 
-def _data_facts(spec: NetworkSpec, inspection: Inspection, like: Likeness | None) -> DataFacts:
+def _data_facts(
+    inspection: Inspection, like: Likeness | None, labels: Sequence[HeadLabels], data: PreparedData | None
+) -> DataFacts:
     depths = inspection.depths()
     moments = inspection.values[next(iter(depths))] if depths else Moments(0)
     masks, usable = inspection.masks, inspection.usable
@@ -303,11 +336,14 @@ def _data_facts(spec: NetworkSpec, inspection: Inspection, like: Likeness | None
             )
             for number in range(moments.channels)
         ),
-        classes=tuple(
+        classes=()
+        if labels
+        else tuple(
             (float(pixels) / max(1, masks.pixels), int(samples))
             for pixels, samples in zip(masks.of_class, shown, strict=True)
         ),
-        empty=len(inspection.empty),
+        empty=0 if labels else len(inspection.empty),
         repeated=0 if like is None else like.repeated(),
         seconds=inspection.seconds,
+        heads=tuple(head_facts(labels, inspection, data)),
     )

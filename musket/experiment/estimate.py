@@ -17,7 +17,7 @@ from musket.experiment import build, run
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.unit import set_frozen
 from musket.optim.build import build_optimizer
-from musket.report.check_report import Estimate
+from musket.report.check_facts import Estimate
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec

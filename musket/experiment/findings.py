@@ -14,7 +14,7 @@ import numpy as np
 from musket.core.errors import SampleFailure
 from musket.data.inspection import Inspection, Moments
 from musket.data.likeness import Twin
-from musket.report.check_report import Finding
+from musket.report.check_facts import Finding
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec

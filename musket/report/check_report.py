@@ -4,113 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musket.core.identity import examples
+from musket.report.check_facts import DataFacts, Estimate, Finding, FoldFacts
+from musket.report.check_labels import channel_row, describe_labels
+from musket.report.words import classes, columns, count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from musket.config.schema import ExperimentSpec
+    from musket.config.schema import ExperimentSpec, NetworkSpec
 
 _NAMES = 6
 _SIZES = 4
 _LABEL = 9
 _WIDEST = 120
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong or odd.
-
-    Attributes:
-        message: what was found, and what to do about it.
-        names: the samples, or pairs of samples, it was found at.
-    """
-
-    message: str
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ChannelFacts:
-    """Values of one channel over all images of one type."""
-
-    name: str
-    low: float
-    high: float
-    mean: float
-    std: float
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the samples are like.
-
-    Attributes:
-        samples: in all; ``usable`` of them can be trained on.
-        sizes: (width, height, samples), most frequent first.
-        depths: samples by type of the images' values, most frequent first.
-        channels: of the most frequent type.
-        classes: share of all pixels of every class, 0..1, and number of samples that show it.
-        empty: samples whose mask is empty.
-        repeated: samples whose image is equal to an earlier one.
-        seconds: how long the look at them took.
-    """
-
-    samples: int
-    usable: int
-    sizes: tuple[tuple[int, int, int], ...]
-    depths: dict[str, int]
-    channels: tuple[ChannelFacts, ...]
-    classes: tuple[tuple[float, int], ...]
-    empty: int
-    repeated: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class FoldFacts:
-    """How a fold is filled.
-
-    Attributes:
-        train: samples to train on; ``train_filled`` of them with an object.
-        validation: samples to validate on; ``validation_filled`` of them with an object.
-        seen: per stage, samples an epoch chooses from after ``negatives``; None where training cannot start.
-        steps: per stage, batches of an epoch; None where training cannot start.
-        leaks: validation samples that show what a training sample shows, exactly or nearly.
-    """
-
-    train: int
-    train_filled: int
-    validation: int
-    validation_filled: int
-    seen: tuple[int | None, ...]
-    steps: tuple[int | None, ...]
-    leaks: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What training would take on this machine, from a trial step and a few samples read.
-
-    Attributes:
-        device: its name.
-        batch: samples per step that ``memory`` is for.
-        memory: bytes on the device; ``memory_there`` bytes it has.
-        epoch: seconds of the shortest and of the longest epoch; ``total`` of all epochs of all folds.
-        reading: share of the epoch the network waits for samples, 0..1.
-    """
-
-    device: str
-    batch: int
-    memory: int
-    memory_there: int
-    epoch: tuple[float, float]
-    total: float
-    reading: float
 
 
 @dataclass(frozen=True)
@@ -154,20 +65,37 @@ class CheckReport:
 
 def essentials(spec: ExperimentSpec) -> str:
     """What will be trained, in a line."""
-    from musket.config.schema import SegmentationSpec
+    from musket.config.schema import NetworkSpec
 
     epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
     parts = [spec.dialect.lower()]
-    if isinstance(spec, SegmentationSpec):
-        count = spec.output_channels
-        activation = spec.activation if isinstance(spec.activation, str) else ", ".join(spec.activation)
-        parts.append(f"{spec.architecture}{f' on {spec.backbone}' if spec.backbone else ''}")
-        parts.append(f"{count} class{'es' if count != 1 else ''} ({activation})")
+    if isinstance(spec, NetworkSpec):
+        backbone = getattr(spec, "backbone", None)
+        parts.append(f"{spec.architecture}{f' on {backbone}' if backbone else ''}")
+        parts.append(_outputs(spec))
         parts.append(" x ".join(str(side) for side in spec.shape))
     parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
     parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")
     parts.append(f"best by {spec.primary_metric}")
     return ", ".join(parts)
+
+
+def _outputs(spec: NetworkSpec) -> str:
+    """``1 class (sigmoid)``; ``kind: 5 classes (softmax) + kids: 1 class (sigmoid)``."""
+    from musket.config.schema import ClassificationSpec
+
+    if not isinstance(spec, ClassificationSpec):
+        return f"{classes(spec.output_channels)} ({', '.join(dict.fromkeys(spec.head_activations))})"
+    said = [
+        f"{classes(size) if activation in _OF_CLASSES else count(size, 'number')} ({activation or 'none'})"
+        for size, activation in zip(spec.head_sizes, spec.head_activations, strict=True)
+    ]
+    if len(said) == 1:
+        return said[0]
+    return " + ".join(f"{name}: {text}" for name, text in zip(spec.named_heads, said, strict=True))
+
+
+_OF_CLASSES = ("softmax", "sigmoid", "hard_sigmoid")
 
 
 def config_report(spec: ExperimentSpec) -> CheckReport:
@@ -220,8 +148,8 @@ def _verdict(report: CheckReport) -> str:
     if report.data is None and report.ok:
         return "only the config was checked: it names no dataset (give one to check(dataset) in Python)"
     if not report.ok:
-        return f"training would stop: {_count(len(report.problems), 'problem')} to solve first"
-    look = f"; {_count(len(report.warnings), 'warning')} to look at" if report.warnings else ""
+        return f"training would stop: {count(len(report.problems), 'problem')} to solve first"
+    look = f"; {count(len(report.warnings), 'warning')} to look at" if report.warnings else ""
     return f"training would start{look}"
 
 
@@ -241,17 +169,21 @@ _WRAPPING: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": Fals
 
 def _facts(report: CheckReport, data: DataFacts) -> Iterator[tuple[str, str]]:
     used = "all can be used" if data.usable == data.samples else f"{data.samples - data.usable} cannot be used"
-    yield "data", f"{_count(data.samples, 'sample')}, {used}; looked at in {duration(data.seconds)}"
+    yield "data", f"{count(data.samples, 'sample')}, {used}; looked at in {duration(data.seconds)}"
     if not data.usable:
         return
     yield "images", _images(report, data)
     channels = data.channels
     if len(channels) > 1 and len({dataclasses.replace(channel, name="") for channel in channels}) == 1:
         channels = (dataclasses.replace(channels[0], name="every channel"),)
-    yield "values", "\n".join(_columns([["", "lowest", "highest", "mean", "deviation"], *map(_channel, channels)]))
-    yield "masks", _masks(data)
+    yield "values", "\n".join(columns([["", "lowest", "highest", "mean", "deviation"], *map(channel_row, channels)]))
+    if data.heads:
+        for head in data.heads:
+            yield "labels", describe_labels(head, with_holdout=report.holdout > 0)
+    else:
+        yield "masks", _masks(data)
     if data.repeated:
-        yield "copies", f"{_count(data.repeated, 'image')} equal to an earlier one, to the last pixel"
+        yield "copies", f"{count(data.repeated, 'image')} equal to an earlier one, to the last pixel"
     if report.folds:
         yield "folds", _folds(report, with_empty=data.empty > 0)
     if report.estimate is not None:
@@ -272,10 +204,6 @@ def _images(report: CheckReport, data: DataFacts) -> str:
     return f"{' and '.join(data.depths)}, {', '.join(shown)}{into} (width x height)"
 
 
-def _channel(facts: ChannelFacts) -> list[str]:
-    return [facts.name, *(_number(value) for value in (facts.low, facts.high, facts.mean, facts.std))]
-
-
 def _masks(data: DataFacts) -> str:
     empty = f"{_share(data.empty, data.usable)} of the masks are empty ({data.empty} of {data.usable})"
     empty = empty if data.empty else "no mask is empty"
@@ -283,18 +211,18 @@ def _masks(data: DataFacts) -> str:
         return f"objects cover {_percent(data.classes[0][0])} of all pixels; {empty}"
     rows = [["class", "of the pixels", "in samples"]]
     rows += [[str(number), _percent(share), str(shown)] for number, (share, shown) in enumerate(data.classes)]
-    return f"{empty}\n" + "\n".join(_columns(rows))
+    return f"{empty}\n" + "\n".join(columns(rows))
 
 
 def _folds(report: CheckReport, *, with_empty: bool) -> str:
-    held = f"{_count(report.holdout, 'sample')} held out of every fold\n" if report.holdout else ""
+    held = f"{count(report.holdout, 'sample')} held out of every fold\n" if report.holdout else ""
     heads = ["fold", "train"] + ["with objects"] * with_empty + ["validation"] + ["with objects"] * with_empty
     rows = [[*heads, "batches per epoch"]]
     for number, fold in enumerate(report.folds):
         steps = dict.fromkeys("-" if step is None else str(step) for step in fold.steps)
         row = [str(number), str(fold.train), *[str(fold.train_filled)] * with_empty, str(fold.validation)]
         rows.append([*row, *[str(fold.validation_filled)] * with_empty, ", ".join(steps)])
-    return held + "\n".join(_columns(rows))
+    return held + "\n".join(columns(rows))
 
 
 def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
@@ -310,12 +238,6 @@ def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
         "time",
         f"about {each} an epoch{waiting}; {duration(estimate.total)} in all if nothing stops early",
     )
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines of columns, to the right; every line begins with a blank, so that it is not wrapped."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [" " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def duration(seconds: float) -> str:
@@ -336,19 +258,9 @@ def _bytes(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, round(count / 2**20))} MiB"
 
 
-def _number(value: float) -> str:
-    if value == int(value) and abs(value) < 1e9:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) > 10 else f"{value:.3g}"
-
-
 def _percent(share: float) -> str:
     return "0 %" if not share else "< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def _share(part: int, whole: int) -> str:
     return _percent(part / whole)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
