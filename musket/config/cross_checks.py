@@ -282,7 +282,8 @@ def check_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabul
         for position, (head, text) in enumerate(zip(outputs, texts, strict=False)):
             if text is not None:
                 at: Loc = (*before, "loss", position) if listed else (*before, "loss")
-                yield from (Finding(at, message) for message in _loss_problems(text, head.activation, vocabulary))
+                problems = _loss_problems(text, head.activation, vocabulary) or _of_soft_targets(spec, text, vocabulary)
+                yield from (Finding(at, message) for message in problems)
     if spec.loss is None and "loss" not in absent:
         without = [i for i, stage in enumerate(spec.stages) if stage.loss is None]
         if without:
@@ -303,6 +304,22 @@ def _loss_problems(text: str, activation: str, vocabulary: Vocabulary) -> list[s
     except (ValueError, MusketError) as error:
         return [str(error)]
     return []
+
+
+def _of_soft_targets(spec: NetworkSpec, text: str, vocabulary: Vocabulary) -> list[str]:
+    """What losses of 0 and 1 do not understand: targets between, as mixtures and smoothing make them."""
+    making = {
+        "mixup": spec.mixup,
+        "cutmix": spec.cutmix and not spec.gives_maps,  # windows of masks stay 0 and 1
+        "label_smoothing": spec.label_smoothing,
+    }
+    asked = [key for key, value in making.items() if value]
+    names = dict.fromkeys(term.name for term in vocabulary.parse_loss(text))
+    hard = [name for name in names if vocabulary.losses.get(name).facts.get("hard")]
+    if not (asked and hard):
+        return []
+    makes = f"{' and '.join(asked)} make{'s' if len(asked) == 1 else ''}"
+    return [f"{name} understands targets of 0 and 1 only, {makes} others; leave one of them out" for name in hard]
 
 
 def check_metrics(spec: ExperimentSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:

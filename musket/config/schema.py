@@ -462,12 +462,7 @@ NOT_YET: dict[str, str] = {
     "run_tasks": "old per-image tasks",
     "weight_decay": "decay of weights",
     "layer_decay": "rates by layer",
-    "accumulate": "gradients of several batches",
-    "ema": "running means of weights",
     "class_weights": "weights of classes",
-    "label_smoothing": "smoothed targets",
-    "mixup": "mixed images",
-    "cutmix": "mixed images",
     "sampler": "samplers",
 }
 # Dialects that can be trained. The others are checked only.
