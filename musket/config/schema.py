@@ -463,7 +463,6 @@ NOT_YET: dict[str, str] = {
     "weight_decay": "decay of weights",
     "layer_decay": "rates by layer",
     "class_weights": "weights of classes",
-    "sampler": "samplers",
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation", "Classification"})
