@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from musket.data.catalogue import dataset_augmenters, extra_train
 from musket.experiment.facade import Experiment
 from musket.experiment.facade import parse as _parse
-from musket.models.catalogue import classifier_models as custom_models
+from musket.models.classifier_catalogue import classifier_models as custom_models
 
 __all__ = ["custom", "custom_models", "dataset_augmenters", "extra_train", "parse"]
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from musket.config.schema import NetworkSpec, StageSpec
     from musket.pipelines.image import ImagePipeline, Normalization
+    from musket.pipelines.mixing import Mixing
     from musket.training.hooks import Hook
 
 BACKGROUND = "BackgroundReplacer"
@@ -125,6 +126,8 @@ def checked_arrays(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Image H x W x C and target of an item, as this network can use them: mask H x W x classes, or flat vector.
 
+    Labels nobody needs are not looked at (None): those of a test set often stand for nothing.
+
     Raises:
         DataError: as :func:`checked_image`, :func:`musket.experiment.targets.checked_mask` and
             :meth:`musket.experiment.targets.Heads.vector`; no target where one is needed.
@@ -138,7 +141,7 @@ def checked_arrays(
             raise DataError(f"there is no {kind} (y is None); training and evaluation need one", sample=sample_id)
         return image, None
     if shape.heads is not None:
-        return image, shape.heads.vector(item.y, sample_id)
+        return image, shape.heads.vector(item.y, sample_id) if needs_truth else None
     return image, checked_mask(item.y, sample_id, image.shape[:2], shape.classes)
 
 
@@ -297,7 +300,7 @@ def build_model(spec: NetworkSpec, pretrained: bool = True) -> torch.nn.Module:
             classes=spec.head_sizes,
             pooling=spec.pooling,
             dropout=spec.dropout,
-            activation=spec.head_activations[0],
+            activation=spec.activation,
             **common,
         )
     from musket.models.segmenters import build_segmenter
@@ -340,7 +343,19 @@ def build_pipeline(
         activate=build_heads_activation(spec.activation, spec.classes),
         normalize=Normalize(normalization),
         memory_format=memory_format(device),
+        mixing=_mixing(spec),
     ).to(device)
+
+
+def _mixing(spec: NetworkSpec) -> Mixing | None:
+    from musket.losses.catalogue import ACTIVATIONS
+    from musket.pipelines.mixing import Mixing
+
+    if not (spec.mixup or spec.cutmix or spec.label_smoothing):
+        return None
+    activations = [ACTIVATIONS.get(name or "linear").name for name in spec.head_activations]
+    heads = tuple(zip(spec.head_sizes, activations, strict=True))
+    return Mixing(spec.mixup, spec.cutmix, spec.label_smoothing, heads)
 
 
 def build_callbacks(spec: NetworkSpec, stage: StageSpec) -> list[Hook]:

@@ -94,10 +94,10 @@ class Experiment(Previewing, Predicting, Evaluating):
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
+        from musket.experiment.pictures import drawer
         from musket.experiment.plan import fold_numbers
         from musket.experiment.summary import check
         from musket.experiment.unit import FitOptions
-        from musket.report.samples import draw_triples, write_jpg
         from musket.report.tables import summary_table
         from musket.training.display import logged_to
 
@@ -108,16 +108,13 @@ class Experiment(Previewing, Predicting, Evaluating):
         self._prepared = None  # the dataset may have grown since it was last looked at
         console = _console(quiet=not self.spec.verbose)
 
-        def picture(path: Path, samples: tuple[Any, Any, Any]) -> None:
-            write_jpg(path, draw_triples(*samples))
-
         with run.failures_recorded(self.layout), logged_to(console):
             data = self._prepare(dataset)
             run.check_unfinished(self.spec, self.layout, options, len(data.folds))
             check(self, data)
             fabric = run.local_fabric(self.spec)
             console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
-            run.fit(self._context(data, options, fabric, console, picture))
+            run.fit(self._context(data, options, fabric, console, drawer(self.spec, data.dataset)))
             trained = run.trained_folds(self.spec, self.layout, len(data.folds))
             summary = self._summarize(data, trained, subsample)
         console.print(summary_table(summary))

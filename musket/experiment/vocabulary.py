@@ -14,11 +14,13 @@ from musket.losses.compose import check_loss, parse_loss
 from musket.metrics.catalogue import FINAL_METRICS, METRICS, adopt
 from musket.models.architectures import OPTIONS
 from musket.models.catalogue import ARCHITECTURES, ROOT_NAMES, check_encoder, check_weights, encoders
+from musket.models.classifier_catalogue import CLASSIFIERS, check_network, check_network_weights, networks
 from musket.optim.catalogue import OPTIMIZERS, SCHEDULES
 from musket.training.catalogue import CALLBACKS
 
 REGISTRIES: tuple[Registry, ...] = (
     ARCHITECTURES,
+    CLASSIFIERS,
     LOSSES,
     ACTIVATIONS,
     METRICS,
@@ -57,6 +59,9 @@ def vocabulary(functions: Mapping[str, Any] | None = None) -> Vocabulary:
         check_loss=check_loss,
         check_encoder=check_encoder,
         check_weights=check_weights,
+        networks=CLASSIFIERS,
+        check_network=check_network,
+        check_network_weights=check_network_weights,
         supplied=ROOT_NAMES,
         option_docs=OPTIONS,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import musket
-from musket.models.catalogue import classifier_models
+from musket.models.classifier_catalogue import classifier_models
 
 CONFIG = """\
 #%Musket Classification 1.0
