@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec, StageSpec
     from musket.pipelines.image import ImagePipeline, Normalization
     from musket.pipelines.mixing import Mixing
-    from musket.pipelines.mixing import Mixing
     from musket.training.hooks import Hook
 
 BACKGROUND = "BackgroundReplacer"
