@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from musket.core.registry import Entry
@@ -116,29 +118,52 @@ def check_loss(expression: str, activation: str | None = None) -> list[Term]:
     return terms
 
 
-def build_loss(expression: str, activation: str | None) -> Loss:
+def supports_class_weights(expression: str) -> bool:
+    """Whether a term of the expression can weigh classes; see :func:`build_loss`. Imports no torch.
+
+    Raises:
+        ValueError: the text cannot be read.
+        RegistryError: a loss is unknown.
+    """
+    return any(_weighs_classes(term.name) for term in parse_loss(expression))
+
+
+def _weighs_classes(name: str) -> bool:
+    return bool(LOSSES.get(name).facts.get("class_weights"))
+
+
+def build_loss(expression: str, activation: str | None, *, class_weights: Sequence[float] | None = None) -> Loss:
     """The loss that an expression names, ready to be called with (logits, truth).
 
     Args:
         expression: see :func:`parse_loss`.
         activation: what turns the network's logits into predictions; None means linear.
+        class_weights: a number per class, for the terms that can weigh classes (the cross-entropies and focal_loss;
+            see :mod:`musket.losses.crossentropy`); the others are as they were. None: all classes alike.
 
     Raises:
-        ValueError: the text cannot be read, or asks for what cannot be meant.
+        ValueError: the text cannot be read, or asks for what cannot be meant; no term can weigh classes.
         RegistryError: a loss or the activation is unknown.
     """
     from musket.losses.loss import Loss, Part
 
     head = ACTIVATIONS.get(activation or "linear")
+    terms = check_loss(expression, activation)
+    if class_weights is not None and not supports_class_weights(expression):
+        able = ", ".join(entry.name for entry in LOSSES.entries() if entry.facts.get("class_weights"))
+        raise ValueError(f"loss {expression!r}: nothing in it can weigh classes. Use or add one that can ({able})")
     parts = []
-    for term in check_loss(expression, activation):
+    for term in terms:
         entry = LOSSES.get(term.name)
         on_logits = entry.facts.get("on_logits", {}).get(head.name)
+        function = Entry(term.name, on_logits).load() if on_logits else entry.load()
+        if class_weights is not None and _weighs_classes(term.name):
+            function = partial(function, class_weights=tuple(class_weights))
         parts.append(
             Part(
                 name=term.name,
                 weight=term.weight,
-                function=Entry(term.name, on_logits).load() if on_logits else entry.load(),
+                function=function,
                 takes_logits=bool(on_logits or entry.facts.get("takes_logits")),
                 same_shape=entry.facts.get("truth") == "same",
             )

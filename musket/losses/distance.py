@@ -45,6 +45,11 @@ def logcosh(truth: Tensor, prediction: Tensor) -> Tensor:
     return (gap + F.softplus(-2 * gap) - math.log(2)).mean()
 
 
+def huber(truth: Tensor, prediction: Tensor) -> Tensor:
+    """Mean of (t - p)^2 / 2 where |t - p| is below 1, else |t - p| - 1/2. Huber 1964, doi:10.1214/aoms/1177703732."""
+    return F.huber_loss(prediction, truth)
+
+
 def hinge(truth: Tensor, prediction: Tensor) -> Tensor:
     """Mean of max(0, 1 - (2t - 1) p): truth 0/1 is taken as -1/1."""
     return (1 - (2 * truth - 1) * prediction).relu().mean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class HeadsActivation:
 
 @dataclass(frozen=True)
 class HeadsLoss:
-    """Sum of the heads' losses; the parts are ``loss_0``, ``loss_1``, ...
+    """Sum of the heads' losses; the parts are ``loss_<name of the head>``.
 
     Args of the call:
         logits: N x sum(classes) x ...; truth: in the same shape.
@@ -38,17 +39,33 @@ class HeadsLoss:
 
     classes: tuple[int, ...]
     losses: tuple[Loss, ...]
+    names: tuple[str, ...]
 
     def __call__(self, logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = zip(logits.split(self.classes, dim=1), truth.split(self.classes, dim=1), strict=True)
         totals = [loss(*pair)[0] for loss, pair in zip(self.losses, pairs, strict=True)]
-        return sum(totals[1:], start=totals[0]), {f"loss_{i}": total.detach() for i, total in enumerate(totals)}
+        return sum(totals[1:], start=totals[0]), {
+            f"loss_{name}": total.detach() for name, total in zip(self.names, totals, strict=True)
+        }
 
 
-def build_heads_loss(loss: str | Sequence[str], activation: str | Sequence[str], classes: int | Sequence[int]) -> Loss:
+def build_heads_loss(
+    loss: str | Sequence[str],
+    activation: str | Sequence[str],
+    classes: int | Sequence[int],
+    *,
+    names: Sequence[str] | None = None,
+    class_weights: Sequence[Any] | None = None,
+) -> Loss:
     """The loss of a network with one head, or of one with several (``classes`` is a list).
 
     A single loss or activation serves every head.
+
+    Args:
+        loss, activation, classes: as in the config.
+        names: of the heads, for the parts of the loss. Default: their numbers, from 0.
+        class_weights: a number per class; of several heads one such list, or None, per head. See
+            :func:`musket.losses.compose.build_loss`.
 
     Raises:
         ValueError, RegistryError: see :func:`musket.losses.compose.build_loss`.
@@ -56,9 +73,12 @@ def build_heads_loss(loss: str | Sequence[str], activation: str | Sequence[str],
     if isinstance(classes, int):
         assert isinstance(loss, str), "the config check refuses a list of losses for one head"
         assert isinstance(activation, str), "the config check refuses a list of activations for one head"
-        return build_loss(loss, activation)
-    each = zip(per_head(loss, classes), per_head(activation, classes), strict=True)
-    return HeadsLoss(tuple(classes), tuple(build_loss(*pair) for pair in each))  # type: ignore[return-value]
+        return build_loss(loss, activation, class_weights=class_weights)
+    weights = (None,) * len(classes) if class_weights is None else class_weights
+    each = zip(per_head(loss, classes), per_head(activation, classes), weights, strict=True)
+    losses = tuple(build_loss(text, head, class_weights=own) for text, head, own in each)
+    called = tuple(names or map(str, range(len(classes))))
+    return HeadsLoss(tuple(classes), losses, called)  # type: ignore[return-value]
 
 
 def build_heads_activation(activation: str | Sequence[str], classes: int | Sequence[int]) -> Activation:

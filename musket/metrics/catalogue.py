@@ -6,6 +6,10 @@ Facts of a metric, all optional:
     need_threshold: False keeps the predictions of a user's own metric as they are in evaluation, instead of 0/1.
     by_activation: for some activations of the network's output, another form.
     reduction: "mean" or "sum", what a loss does over the batch.
+    exclusive: for a head of exclusive classes (softmax), another form.
+    options: of the class behind the metric, in every form.
+    of: the heads it makes sense for, absent: any. "classes": heads of classes; "exclusive": heads of exclusive classes
+        if there are any, else those of classes; "values": heads of plain values if there are any, else all.
     same_shape: the function wants truth and prediction of one shape.
     adopted: the entry is a loss.
     figure, empty, best_threshold: (final metrics) options of PerItem.
@@ -15,16 +19,59 @@ Every loss is a metric too. This room does not know the losses: whoever opens an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 from musket.core.registry import Registry
+from musket.metrics.heads import HeadKind, kind_of
 
 METRICS = Registry("metric")
 FINAL_METRICS = Registry("final metric", "final_metrics")
 """Figures of finished predictions, for the key ``final_metrics``."""
 
 Mode = Literal["min", "max"]
+
+_HEADS: dict[str | None, tuple[set[HeadKind], ...]] = {
+    None: ({"exclusive", "labels", "values"},),
+    "classes": ({"exclusive", "labels"},),
+    "exclusive": ({"exclusive"}, {"labels"}),
+    "values": ({"values"}, {"exclusive", "labels"}),
+}
+"""For what a metric says it is ``of``: the kinds of heads it is for, or else."""
+
+
+def heads_of(name: str, activations: Sequence[str]) -> list[int]:
+    """The heads, by position, that a metric makes sense for. See ``of`` in the facts of metrics.
+
+    Raises:
+        RegistryError: no such metric; names the nearest.
+    """
+    kinds = [kind_of(activation) for activation in activations]
+    choices = _HEADS[METRICS.get(name).facts.get("of")]
+    found = ([position for position, kind in enumerate(kinds) if kind in wanted] for wanted in choices)
+    return next(filter(None, found), [])
+
+
+def columns_of(name: str, activations: Sequence[str], heads: Sequence[str]) -> list[str]:
+    """The columns a metric is logged under, before ``val_`` and ``_holdout``.
+
+    Args:
+        name: a metric, as the user wrote it.
+        activations: of each head.
+        heads: their names.
+
+    Returns:
+        the metric; of several heads, also ``<metric>_<head>`` for those it makes sense for, of which the first is the
+        mean. Empty: it makes sense for no head.
+
+    Raises:
+        RegistryError: no such metric; names the nearest.
+    """
+    positions = heads_of(name, activations)
+    if not positions or len(activations) == 1:
+        return [name] if positions else []
+    return [name, *(f"{name}_{heads[position]}" for position in positions)]
 
 
 def adopt(losses: Registry) -> None:
@@ -48,6 +95,7 @@ def adopt(losses: Registry) -> None:
             same_shape=loss.facts.get("truth") == "same",
             by_activation=on_logits,
             need_threshold=False,
+            **{key: loss.facts[key] for key in ("of",) if key in loss.facts},
         )
 
 
@@ -55,30 +103,35 @@ def direction(name: str) -> Mode | None:
     """Which way a logged figure gets better.
 
     Args:
-        name: a metric or loss by name or alias, ``loss`` itself, each as it is or as ``val_...`` or ``..._holdout``.
+        name: a metric or loss by name or alias, ``loss`` itself, each as it is, of a head (``accuracy_kids``), or as
+            ``val_...`` or ``..._holdout``.
 
     Returns:
         "max", "min", or None when nobody has said.
     """
     _, bare, _ = _parts(name)
-    if bare == "loss":
-        return "min"
-    registry = METRICS if bare in METRICS else FINAL_METRICS
-    return registry.get(bare).facts.get("mode") if bare in registry else None
+    if bare in FINAL_METRICS and bare not in METRICS:
+        return FINAL_METRICS.get(bare).facts.get("mode")
+    metric, _ = _of_head(bare)
+    if metric in METRICS:
+        return METRICS.get(metric).facts.get("mode")
+    return "min" if bare == "loss" or bare.startswith("loss_") else None
 
 
 def find_column(name: str, columns: Iterable[str]) -> str | None:
     """The column that holds a figure, also when it was logged under another name of the same metric.
 
-    ``val_iou_coef`` finds ``val_iou``. None when there is no such column.
+    ``val_iou_coef`` finds ``val_iou``, ``val_acc_kids`` finds ``val_accuracy_kids``. None when there is no such column.
     """
     columns = list(columns)
     if name in columns:
         return name
     before, bare, after = _parts(name)
-    if bare not in METRICS:
+    metric, head = _of_head(bare)
+    if metric not in METRICS:
         return None
-    same = {f"{before}{spelling}{after}".lower() for spelling in (METRICS.get(bare).name, *METRICS.aliases(bare))}
+    spellings = (METRICS.get(metric).name, *METRICS.aliases(metric))
+    same = {f"{before}{spelling}{head}{after}".lower() for spelling in spellings}
     return next((column for column in columns if column.lower() in same), None)
 
 
@@ -90,17 +143,31 @@ def _parts(name: str) -> tuple[str, str, str]:
     return before, core, bare[len(core) :]
 
 
+def _of_head(column: str) -> tuple[str, str]:
+    """The longest metric that a column begins with, and what follows: nothing, or ``_<head>``."""
+    ends = [len(column), *(position for position in reversed(range(len(column))) if column[position] == "_")]
+    end = next((end for end in ends if column[:end] in METRICS), len(column))
+    return column[:end], column[end:]
+
+
 def _fill() -> None:
     counts, labels = "musket.metrics.counts", "musket.metrics.labels"
     add = METRICS.add
 
-    add("binary_accuracy", f"{counts}:BinaryAccuracy", "Share of values on the right side of 0.5.", mode="max")
+    add(
+        "binary_accuracy",
+        f"{counts}:BinaryAccuracy",
+        "Share of values on the right side of 0.5.",
+        mode="max",
+        of="classes",
+    )
     add(
         "accuracy",
         f"{labels}:Accuracy",
         "binary_accuracy or categorical_accuracy, as classes and activation ask.",
         aliases=("acc",),
         mode="max",
+        of="classes",
         by_activation={"sigmoid": f"{counts}:BinaryAccuracy"},
     )
     add(
@@ -108,19 +175,25 @@ def _fill() -> None:
         f"{labels}:CategoricalAccuracy",
         "Share of samples or pixels whose highest class is the true one.",
         mode="max",
+        of="exclusive",
     )
     add(
         "sparse_categorical_accuracy",
         f"{labels}:SparseCategoricalAccuracy",
-        "categorical_accuracy for truth given as class numbers.",
+        "categorical_accuracy for truth given as class numbers, or as a channel per class.",
         mode="max",
+        of="exclusive",
     )
-    add(
-        "top_k_categorical_accuracy",
-        f"{labels}:TopKCategoricalAccuracy",
-        "Share of samples or pixels whose true class is among the 5 highest.",
-        mode="max",
-    )
+    for k in (2, 3, 5, 10):
+        add(
+            "top_k_categorical_accuracy" if k == 5 else f"top_{k}_accuracy",
+            f"{labels}:TopKCategoricalAccuracy",
+            f"Share of samples or pixels whose true class is among the {k} highest.",
+            aliases=("top_5_accuracy",) if k == 5 else (),
+            mode="max",
+            of="exclusive",
+            options={"k": k},
+        )
     add(
         "dice",
         f"{counts}:Dice",
@@ -140,17 +213,15 @@ def _fill() -> None:
     add(
         "macro_f1",
         f"{counts}:MacroF1",
-        "F1 per class, mean over classes: soft in training, at 0.5 on finished predictions.",
+        "F1 per class, mean over classes: soft in training, of decided classes on finished predictions.",
+        aliases=("f1",),
         mode="max",
-        evaluation=f"{counts}:MacroF1AtHalf",
+        of="classes",
+        evaluation=f"{counts}:MacroF1OfDecisions",
     )
-    add(
-        "matthews_correlation",
-        f"{counts}:MatthewsCorrelation",
-        "Correlation of truth and prediction at 0.5, -1..1; fair to rare classes.",
-        mode="max",
-    )
-    add("f1_loss", f"{counts}:F1Loss", "1 - macro_f1 from soft counts.", mode="min")
+    add("f1_loss", f"{counts}:F1Loss", "1 - macro_f1 from soft counts.", mode="min", of="classes")
+    _fill_classes()
+    _fill_values()
 
     figures = {
         "dice": "Dice of each item",
@@ -171,6 +242,97 @@ def _fill() -> None:
                     empty=empty,
                     best_threshold=best_threshold,
                 )
+
+
+def _fill_classes() -> None:
+    counts, classes, ranking = (f"musket.metrics.{module}" for module in ("counts", "classes", "ranking"))
+    add = partial(METRICS.add, of="classes", mode="max")
+
+    figures = {
+        "precision": "Share of what is predicted that is true",
+        "recall": "Share of what is true that is predicted",
+        "f1": "Harmonic mean of precision and recall",
+    }
+    averages = {
+        "macro": "mean over classes",
+        "micro": "of the counts of all classes together",
+        "weighted": "mean over classes, weighted by how often each is true",
+    }
+    for figure, what in figures.items():
+        for average, how in averages.items():
+            name = f"{average}_{figure}"
+            if name not in METRICS:
+                aliases = (figure,) if average == "macro" else ()
+                options = {"figure": figure, "average": average}
+                add(name, f"{classes}:ClassFigure", f"{what}, {how}.", aliases=aliases, options=options)
+        summary = f"{what}, of every class: <name>_<class>; their mean under the name itself."
+        add(f"per_class_{figure}", f"{classes}:FigurePerClass", summary, options={"figure": figure})
+
+    add(
+        "balanced_accuracy",
+        f"{classes}:BalancedAccuracy",
+        "Recall, mean over the classes that occur (over both sides of classes each on its own).",
+        exclusive=f"{classes}:BalancedAccuracyOfExclusive",
+    )
+    add(
+        "matthews_correlation",
+        f"{counts}:MatthewsCorrelation",
+        "Correlation of truth and decisions, -1..1; fair to rare classes.",
+        aliases=("mcc",),
+        exclusive=f"{classes}:MatthewsOfExclusive",
+    )
+    add(
+        "cohen_kappa",
+        f"{classes}:CohenKappa",
+        "Agreement beyond chance, 1 when perfect.",
+        aliases=("kappa",),
+        exclusive=f"{classes}:CohenKappaOfExclusive",
+    )
+    add(
+        "quadratic_kappa",
+        f"{classes}:CohenKappa",
+        "cohen_kappa for classes that are grades: mistakes count by the square of their distance.",
+        exclusive=f"{classes}:QuadraticKappaOfExclusive",
+    )
+    add(
+        "exact_match",
+        f"{classes}:ExactMatch",
+        "Share of samples or pixels all of whose classes are decided right.",
+        aliases=("subset_accuracy",),
+    )
+    add("hamming_loss", f"{classes}:HammingLoss", "Share of decisions that are wrong.", mode="min")
+    add(
+        "roc_auc",
+        f"{ranking}:RocAuc",
+        "Area under the ROC curve of each class, mean over the classes that occur; keeps all scores.",
+        aliases=("auc",),
+    )
+    add(
+        "average_precision",
+        f"{ranking}:AveragePrecision",
+        "Average precision of each class, mean over the classes that occur (mAP); keeps all scores.",
+        aliases=("mean_average_precision",),
+    )
+
+
+def _fill_values() -> None:
+    regression = "musket.metrics.regression"
+    METRICS.add(
+        "rmse",
+        f"{regression}:RootMeanSquaredError",
+        "Root of the mean squared error.",
+        aliases=("root_mean_squared_error",),
+        mode="min",
+        of="values",
+    )
+    METRICS.add(
+        "r2",
+        f"{regression}:R2",
+        "Share of the variance that is explained: 1 is perfect, 0 as good as the mean.",
+        aliases=("r2_score",),
+        mode="max",
+        of="values",
+    )
 
 
 _fill()

@@ -87,11 +87,11 @@ class MacroF1(Metric):
         return (2 * precision * recall / (precision + recall + EPSILON)).mean()
 
 
-class MacroF1AtHalf(MacroF1):
-    """:class:`MacroF1` of predictions cut to 0/1 at 0.5."""
+class MacroF1OfDecisions(MacroF1):
+    """:class:`MacroF1` of decided classes: above 0.5, or the highest of exclusive ones."""
 
     def measure(self, tally: Tally) -> Tensor:
-        return tally.hard_of_classes
+        return tally.chosen_of_classes
 
 
 class F1Loss(MacroF1):

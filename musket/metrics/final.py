@@ -104,8 +104,9 @@ class ByOneMetric(ABC):
         """Take an item in.
 
         Args:
-            prediction: float scores, H x W x classes, at the size of the image.
-            truth: mask of the same shape, bool.
+            prediction: float scores, H x W x classes, at the size of the image; of classification a vector, that of
+                several heads side by side.
+            truth: of the same shape, bool; float where a head gives plain values (activation: none).
         """
 
     @abstractmethod
@@ -179,10 +180,12 @@ class ItemMetric(Metric):
 
     Args:
         pattern: is copied at every reset, never used itself.
+        values: truth is handed on as it is, plain values; else as bool.
     """
 
-    def __init__(self, name: str, pattern: ByOneMetric, mode: Mode | None = None):
+    def __init__(self, name: str, pattern: ByOneMetric, mode: Mode | None = None, *, values: bool = False):
         self.pattern = pattern
+        self.values = values
         super().__init__(name, mode)
 
     def reset(self) -> None:
@@ -192,8 +195,8 @@ class ItemMetric(Metric):
 
     def measure(self, tally: Tally) -> Tensor:
         for truth, scores in zip(tally.truth, tally.scores, strict=True):
-            mask = np.ascontiguousarray(np.moveaxis(truth.cpu().numpy(), 0, -1))
-            self._own.onItem(np.moveaxis(scores.cpu().numpy(), 0, -1), mask > THRESHOLD)
+            shown = np.ascontiguousarray(np.moveaxis(truth.cpu().numpy(), 0, -1))
+            self._own.onItem(np.moveaxis(scores.cpu().numpy(), 0, -1), shown if self.values else shown > THRESHOLD)
         return torch.zeros(0)
 
     def figures(self) -> dict[str, float]:

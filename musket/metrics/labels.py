@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from musket.core.errors import TrainingError
+from musket.metrics.catalogue import Mode
 from musket.metrics.metric import Metric
 from musket.metrics.tally import Tally
-
-TOP = 5
 
 
 class CategoricalAccuracy(Metric):
@@ -22,12 +21,17 @@ class CategoricalAccuracy(Metric):
 
 
 class SparseCategoricalAccuracy(CategoricalAccuracy):
-    """:class:`CategoricalAccuracy` for truth given as class numbers, N x ... or N x 1 x ...."""
+    """:class:`CategoricalAccuracy` for truth given as class numbers, N x ... or N x 1 x ....
+
+    Truth in the shape of the prediction, a channel per class, will do as well.
+    """
 
     same_shape = False
 
     def measure(self, tally: Tally) -> Tensor:
         truth, prediction = tally.truth, tally.scores
+        if truth.shape == prediction.shape and tally.classes > 1:
+            return super().measure(tally)
         numbers = truth.squeeze(1) if truth.ndim == prediction.ndim and truth.shape[1] == 1 else truth
         if numbers.shape != prediction.shape[:1] + prediction.shape[2:]:
             raise TrainingError(
@@ -38,13 +42,17 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
 
 
 class TopKCategoricalAccuracy(CategoricalAccuracy):
-    """Share of samples or pixels for which fewer than 5 classes are predicted higher than the true one."""
+    """Share of samples or pixels for which fewer than k classes are predicted higher than the true one."""
+
+    def __init__(self, name: str, mode: Mode | None = "max", *, k: int = 5):
+        super().__init__(name, mode)
+        self.k = k
 
     def measure(self, tally: Tally) -> Tensor:
         true_class = tally.values.argmax(1, keepdim=True)
         own = tally.scores.gather(1, true_class)
         higher = (tally.scores > own).sum(1, keepdim=True)
-        return ((higher < TOP) & own.isfinite()).sum().reshape(1)
+        return ((higher < self.k) & own.isfinite()).sum().reshape(1)
 
 
 class Accuracy(SparseCategoricalAccuracy):

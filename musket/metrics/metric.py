@@ -94,7 +94,7 @@ class FunctionMetric(Metric):
     Args:
         function: sees float tensors N x classes x ..., the prediction activated.
         reduction: "sum" for a function that sums over the batch; its values are added and divided by the samples.
-        threshold: hand it predictions cut to 0/1 at 0.5.
+        threshold: hand it decisions, 0/1: above 0.5, or the highest of exclusive classes.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class FunctionMetric(Metric):
         self.same_shape = same_shape
 
     def measure(self, tally: Tally) -> Tensor:
-        prediction = tally.decided.to(tally.scores.dtype) if self.threshold else tally.scores
+        prediction = tally.chosen.to(tally.scores.dtype) if self.threshold else tally.scores
         found = self.function(tally.values, prediction)
         value = torch.as_tensor(found if isinstance(found, Tensor) else float(found), device=prediction.device)
         value = accumulator(value if value.ndim == 0 else value.float().mean()).reshape(1)

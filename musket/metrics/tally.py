@@ -35,17 +35,25 @@ def _passed(scores: Tensor) -> Tensor:
     return passed
 
 
+def _highest(values: Tensor, valid: Tensor) -> Tensor:
+    """True at the highest of the classes, where that one is valid: bool, N x classes x ...."""
+    first = values.argmax(1, keepdim=True)
+    return torch.zeros_like(valid).scatter(1, first, valid.gather(1, first))
+
+
 class Tally:
     """Counts of one batch.
 
     Args:
         truth: N x classes x ..., 0/1 of any dtype (class numbers for the sparse metrics).
         prediction: N x classes x ..., activated.
+        exclusive: of the classes one is true, so the highest score decides; False: each on its own, above 0.5.
     """
 
-    def __init__(self, truth: Tensor, prediction: Tensor):
+    def __init__(self, truth: Tensor, prediction: Tensor, *, exclusive: bool = False):
         self.truth = truth
         self.prediction = prediction
+        self.exclusive = exclusive
         self.samples = prediction.shape[0]
         self.classes = prediction.shape[1] if prediction.ndim > 1 else 1
 
@@ -73,6 +81,29 @@ class Tally:
         return self.scores > THRESHOLD
 
     @cached_property
+    def present(self) -> Tensor:
+        """Classes the truth has: bool, N x classes x ....
+
+        Of exclusive classes the highest, which is right for mixed and smoothed truth too; none where all are 0.
+        """
+        return _highest(self.values, self.values > 0) if self.exclusive else self._true
+
+    @cached_property
+    def chosen(self) -> Tensor:
+        """Classes the prediction decides for: bool, N x classes x ....
+
+        Of exclusive classes the highest, the first of equals, none where a score is no number; else :attr:`decided`.
+        """
+        return _highest(self.scores, ~self.scores.isnan()) if self.exclusive else self.decided
+
+    @cached_property
+    def ranked(self) -> tuple[Tensor, Tensor]:
+        """Copies to keep: :attr:`present` and the scores in float32, each samples (or pixels) x classes."""
+        both = (self.present, self.scores.float())
+        truth, scores = (values.movedim(1, -1).reshape(-1, self.classes).clone() for values in both)
+        return truth, scores
+
+    @cached_property
     def soft(self) -> Tensor:
         """Sum t, sum p, sum t p over the pixels of each image and class: float, 3 x N x classes."""
         t, p = self._rows(self.values), self._rows(self.scores)
@@ -81,7 +112,7 @@ class Tally:
     @cached_property
     def hard(self) -> Tensor:
         """Pixels of truth, of prediction and of both, above 0.5, of each image and class: int64, 3 x N x classes."""
-        t = self._rows(self.truth > THRESHOLD if self.truth.is_floating_point() else self.truth.bool())
+        t = self._rows(self._true)
         p = self._rows(self.decided)
         return torch.stack([t.sum(-1), p.sum(-1), (t & p).sum(-1)])
 
@@ -91,7 +122,7 @@ class Tally:
 
         One histogram per image and class, of how many of the thresholds each score is above.
         """
-        truth = self._rows(self.truth > THRESHOLD if self.truth.is_floating_point() else self.truth.bool())
+        truth = self._rows(self._true)
         passed = _passed(self.scores).view_as(truth)
         rows = torch.arange(self.samples * self.classes, device=passed.device).view(self.samples, self.classes, 1)
         bins = LEVELS + 1
@@ -111,6 +142,18 @@ class Tally:
     def hard_of_classes(self) -> Tensor:
         """:attr:`hard` summed over the images: int64, 3 * classes."""
         return self.hard.sum(1).flatten()
+
+    @cached_property
+    def chosen_of_classes(self) -> Tensor:
+        """Samples or pixels of each class in truth, in prediction and in both, as decided: int64, 3 * classes."""
+        if not self.exclusive:
+            return self.hard_of_classes
+        t, p = self._rows(self.present), self._rows(self.chosen)
+        return torch.stack([t, p, t & p]).sum((1, 3)).flatten()
+
+    @cached_property
+    def _true(self) -> Tensor:
+        return self.truth > THRESHOLD if self.truth.is_floating_point() else self.truth.bool()
 
     def _rows(self, values: Tensor) -> Tensor:
         return values.reshape(self.samples, self.classes, -1)

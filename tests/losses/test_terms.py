@@ -75,14 +75,24 @@ def test_categorical_crossentropy_of_one_class_is_refused():
 
 
 def test_sparse_truth_of_another_shape_is_refused(one_hot, prediction):
-    with pytest.raises(TrainingError, match=r"wants one class number per sample or pixel .* \(3, 4, 5, 6\)"):
-        crossentropy.sparse_categorical_crossentropy(one_hot, prediction)
+    with pytest.raises(TrainingError, match=r"wants one class number per sample or pixel .* \(3, 2, 5, 6\)"):
+        crossentropy.sparse_categorical_crossentropy(one_hot[:, :2], prediction)
 
 
 def test_focal_loss(truth, prediction):
     expected = torchvision.ops.sigmoid_focal_loss(prediction.logit(), truth, alpha=0.25, gamma=2, reduction="sum")
     assert float(crossentropy.focal_loss(truth, prediction)) == pytest.approx(float(expected))
     assert float(crossentropy.focal_loss_on_logits(truth, prediction.logit())) == pytest.approx(float(expected))
+
+
+def test_focal_loss_of_a_mixture_is_the_mixture_of_its_losses(truth, prediction):
+    mixed = 0.3 * truth + 0.7 * (1 - truth)
+    for loss, given in (
+        (crossentropy.focal_loss, prediction),
+        (crossentropy.focal_loss_on_logits, prediction.logit()),
+    ):
+        expected = 0.3 * float(loss(truth, given)) + 0.7 * float(loss(1 - truth, given))
+        assert float(loss(mixed, given)) == pytest.approx(expected)
 
 
 def test_soft_overlap_losses_against_smp(truth, prediction):
