@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from musket.data.label_folders import FolderClassificationDataSet, FolderDataSet
+from musket.data.label_tables import (
+    BinaryClassificationDataSet,
+    CategoryClassificationDataSet,
+    MultiClassClassificationDataSet,
+    MultiOutputClassClassificationDataSet,
+)
 from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
 
-__all__ = ["BinarySegmentationDataSet", "MultiClassSegmentationDataSet"]
+__all__ = [
+    "BinaryClassificationDataSet",
+    "BinarySegmentationDataSet",
+    "CategoryClassificationDataSet",
+    "FolderClassificationDataSet",
+    "FolderDataSet",
+    "MultiClassClassificationDataSet",
+    "MultiClassSegmentationDataSet",
+    "MultiOutputClassClassificationDataSet",
+]

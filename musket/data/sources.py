@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -141,6 +141,8 @@ def _feed(digest: Any, *values: Any) -> None:
                 digest.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, BaseModel):
             _feed(digest, value.model_dump())
+        elif is_dataclass(value):
+            _feed(digest, type(value).__name__, vars(value))
         elif isinstance(value, Mapping):
             _feed(digest, "{", *(part for key in sorted(value, key=str) for part in (key, value[key])), "}")
         elif isinstance(value, set | frozenset):

@@ -84,6 +84,9 @@ class ImageFolders:
             )
         return found
 
+    def __contains__(self, own: str) -> bool:
+        return self._place(own) is not None
+
     def others(self, found: Iterable[tuple[int, str]]) -> list[str]:
         """Images of the folders that :meth:`find` looked into, besides those it found."""
         known = {name for _, name in found}  # of files of one name only the first was looked for

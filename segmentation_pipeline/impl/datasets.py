@@ -15,18 +15,22 @@ from musket.data.folders import (
     NotzeroSimplePNGMaskDataSet,
     SimplePNGMaskDataSet,
 )
+from musket.data.generic_tables import CSVDataSet, FromArrays, GenericCSVDataSet, from_array, from_csv
 from musket.data.queue_settings import forward_knobs
 from musket.data.text_masks import TextMaskGenerator
 
 __all__ = [
     "AspectRatioDataSet",
     "BlendedDataSet",
+    "CSVDataSet",
     "CompositeDataSet",
     "ConstrainedDirectory",
     "CropAndSplit",
     "DataSet",
     "DirectoryDataSet",
     "DropItemsDataset",
+    "FromArrays",
+    "GenericCSVDataSet",
     "NegativeDataSet",
     "NotzeroSimplePNGMaskDataSet",
     "PredictionItem",
@@ -34,6 +38,8 @@ __all__ = [
     "SubDataSet",
     "TextMaskGenerator",
     "dataset_provider",
+    "from_array",
+    "from_csv",
 ]
 
 forward_knobs(__name__)

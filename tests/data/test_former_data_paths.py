@@ -11,7 +11,7 @@ import pytest
 from musket.data.catalogue import DATASETS
 from musket.data.queue_settings import KNOBS, QUEUE, QueueSettings
 
-MODULES = ("segmentation_pipeline.impl.datasets", "musket_core.datasets")
+MODULES = ("segmentation_pipeline.impl.datasets", "classification_pipeline.impl.datasets", "musket_core.datasets")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_knobs_take_effect(module: str, knob: str) -> None:
 
 
 def test_other_attributes_stay_in_their_module() -> None:
-    first, second = (importlib.import_module(name) for name in MODULES)
+    first, second, *_ = (importlib.import_module(name) for name in MODULES)
     first.something = 1
     assert first.something == 1
     assert not hasattr(second, "something")

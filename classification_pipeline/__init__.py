@@ -1,0 +1,1 @@
+"""Import paths of the former classification package; everything here comes from ``musket``."""

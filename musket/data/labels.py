@@ -1,0 +1,61 @@
+"""Labels of any dataset: its targets without its images, and the names of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from musket.core.errors import DataError, MusketError
+from musket.data.dataset import CompositeDataSet, SubDataSet, target_of
+
+
+def targets(dataset: Any, positions: Iterable[int]) -> Iterator[Any]:
+    """``y`` of some items, as the dataset gives it, one after another.
+
+    ``get_target(i)`` tells it where there is one; views, composites and derived datasets ask those they are made of.
+    Only datasets without that method are read item by item.
+
+    Args:
+        dataset: any object with ``__len__`` and ``__getitem__``.
+        positions: of the items, in the order wanted.
+
+    Raises:
+        DataError: the target of an item cannot be told; names its position and the cause.
+    """
+    for position in positions:
+        try:
+            target = target_of(dataset, int(position))
+        except MusketError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"the target of item {position} of {type(dataset).__name__} cannot be told: {type(error).__name__}: "
+                f"{error}; mend the item, or leave it out of the dataset"
+            ) from error
+        yield target
+
+
+def class_names(dataset: Any) -> list[Any] | None:
+    """Names of the classes: ``classes`` of the dataset, or of what it is made of; None where it does not say.
+
+    Returns:
+        a list of names, or for several outputs a list of such lists. Of an output of one number with two values
+        (yes or no) both are named.
+
+    Raises:
+        DataError: the parts of a composite dataset have different classes, so that their targets mean different things.
+    """
+    own = getattr(dataset, "classes", None)
+    if isinstance(own, list | tuple):
+        return list(own)
+    if isinstance(dataset, CompositeDataSet):
+        names = [found for part in dataset.components if (found := class_names(part)) is not None]
+        if any(each != names[0] for each in names):
+            other = next(each for each in names if each != names[0])
+            raise DataError(
+                f"the parts of the dataset have different classes, {names[0]} and {other}; give all of them the same "
+                "list: classes=[...]"
+            )
+        return names[0] if names else None
+    inner = dataset.ds if isinstance(dataset, SubDataSet) else getattr(dataset, "child", None)
+    return None if inner is None else class_names(inner)
