@@ -182,7 +182,8 @@ def check_heads(spec: NetworkSpec, absent: Collection[str]) -> Findings:
         if isinstance(value, tuple) and len(value) != count:
             wanted = "classes is one number; give one" if count is None else f"classes lists {count} outputs"
             yield Finding(loc, f"found a list of {len(value)}; {wanted}")
-    yield from _check_class_weights(spec, absent)
+    if spec.class_weights is not None and "class_weights" not in absent:
+        yield from _check_class_weights(spec)
     if isinstance(spec, ClassificationSpec) and spec.head_names and "head_names" not in absent:
         wrong = len(spec.head_names) != len(spec.head_sizes)
         if wrong or len(set(spec.head_names)) < len(spec.head_names):
@@ -190,10 +191,12 @@ def check_heads(spec: NetworkSpec, absent: Collection[str]) -> Findings:
             yield Finding(("head_names",), f"found {', '.join(spec.head_names)}; classes asks for {wanted}")
 
 
-def _check_class_weights(spec: NetworkSpec, absent: Collection[str]) -> Findings:
+def _check_class_weights(spec: NetworkSpec) -> Findings:
     """A weight per class, of every output."""
     given = spec.class_weights
-    if given is None or given == "balanced" or "class_weights" in absent:
+    if spec.gives_maps and (given == "balanced" or "balanced" in given):
+        yield Finding(("class_weights",), "balanced counts labels; for masks give a number per class")
+    if given == "balanced":
         return
     nested = isinstance(given[0], tuple | str)
     if isinstance(spec.classes, tuple) and (not nested or len(given) != len(spec.classes)):
@@ -284,11 +287,48 @@ def check_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabul
                 at: Loc = (*before, "loss", position) if listed else (*before, "loss")
                 problems = _loss_problems(text, head.activation, vocabulary) or _of_soft_targets(spec, text, vocabulary)
                 yield from (Finding(at, message) for message in problems)
+    yield from _check_recipe(spec, stated, outputs, absent, vocabulary)
     if spec.loss is None and "loss" not in absent:
         without = [i for i, stage in enumerate(spec.stages) if stage.loss is None]
         if without:
             missing = "" if len(without) == len(spec.stages) else f" (stages {', '.join(map(str, without))} have none)"
             yield Finding(("loss",), f"missing; give one here or in every stage{missing}")
+
+
+def _check_recipe(
+    spec: NetworkSpec,
+    stated: Mapping[Loc, Any],
+    outputs: Sequence[Head],
+    absent: Collection[str],
+    vocabulary: Vocabulary,
+) -> Findings:
+    """Losses understand weights of classes and targets between 0 and 1 where the config makes such."""
+    softening = [key for key in ("mixup", "cutmix", "label_smoothing") if getattr(spec, key) and key not in absent]
+    weights = None if "class_weights" in absent else spec.class_weights
+    each = weights if isinstance(weights, tuple) and isinstance(weights[0], tuple | str) else (weights,) * len(outputs)
+    for before, loss in stated.items():
+        texts = loss if isinstance(loss, tuple) else (loss,) * len(outputs)
+        terms = [_known_terms(text, vocabulary) for text in texts]
+        for key in softening:
+            hard = [name for names in terms for name in names if vocabulary.losses.get(name).facts.get("hard")]
+            if hard:
+                words = f"needs targets of 0 and 1 alone, which {key} moves between; use another loss, or drop {key}"
+                yield Finding((*before, "loss"), f"{hard[0]} {words}")
+                break
+        weighing = [any(vocabulary.losses.get(name).facts.get("class_weights") for name in names) for names in terms]
+        plain = [i for i, own in enumerate(each[: len(weighing)]) if own not in (None, "balanced") and not weighing[i]]
+        if all(terms) and (plain or ("balanced" in each and not any(weighing))):
+            text = texts[plain[0] if plain else 0]
+            words = "has no term that weighs classes; add binary_crossentropy, categorical_crossentropy or focal_loss"
+            yield Finding(("class_weights",), f"the loss {text} {words}")
+
+
+def _known_terms(text: str | None, vocabulary: Vocabulary) -> list[str]:
+    """Losses of a sum, as far as it can be read."""
+    try:
+        return [term.name for term in vocabulary.parse_loss(text or "") if term.name in vocabulary.losses]
+    except ValueError:
+        return []
 
 
 def _loss_problems(text: str, activation: str, vocabulary: Vocabulary) -> list[str]:
@@ -755,11 +795,18 @@ def without_effect(spec: ExperimentSpec) -> Findings:
             if part.name.lower() == "backgroundreplacer":
                 words = "no effect: which part of an image is background only masks tell, and labels are no masks"
                 yield Finding(("augmentation", part.name), words, key=True)
+    if isinstance(spec, NetworkSpec) and spec.label_smoothing and not any(map(_shares, spec.head_activations)):
+        yield Finding(("label_smoothing",), "no effect: no output has sigmoid or softmax", key=True)
     if "validationSplit" in spec.model_fields_set and spec.validationSplit != 0.2 and spec.folds_count != 1:
         yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
     if spec.groupFunc is not None and not spec.stratified:
         yield Finding(("groupFunc",), "no effect without stratified: true", key=True)
     yield from (Finding(*remark) for remark in data_keys.remarks(spec))
+
+
+def _shares(activation: str) -> bool:
+    """Whether an output gives shares from 0 to 1; by default it does."""
+    return activation.lower() in ("", "softmax", "sigmoid")
 
 
 def canonical(spec: Network, columns: Sequence[str], vocabulary: Vocabulary) -> Network:

@@ -462,7 +462,6 @@ NOT_YET: dict[str, str] = {
     "run_tasks": "old per-image tasks",
     "weight_decay": "decay of weights",
     "layer_decay": "rates by layer",
-    "class_weights": "weights of classes",
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation", "Classification"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,16 @@ from musket.data.backgrounds import Backgrounds, replace_background
 from musket.data.dataset import read_item
 from musket.data.draws import reading_epoch
 from musket.data.sampling import sample_of
+from musket.experiment.class_names import class_names
 from musket.experiment.targets import Heads, checked_mask, heads_of
 
 if TYPE_CHECKING:
     import torch
 
     from musket.config.schema import NetworkSpec, StageSpec
+    from musket.losses.loss import Loss
+    from musket.metrics.build import MetricSet
+    from musket.metrics.metric import Metric
     from musket.pipelines.image import ImagePipeline, Normalization
     from musket.pipelines.mixing import Mixing
     from musket.training.hooks import Hook
@@ -331,20 +335,63 @@ def normalization(spec: NetworkSpec, model: torch.nn.Module, stored: Mapping[str
 
 
 def build_pipeline(
-    spec: NetworkSpec, normalization: Normalization, loss: str | Sequence[str] | None, device: torch.device
+    spec: NetworkSpec,
+    normalization: Normalization,
+    loss: str | Sequence[str] | None,
+    device: torch.device,
+    class_weights: Sequence[Any] | None = None,
 ) -> ImagePipeline:
-    """How to train (with ``loss``) and ask this network; on ``device``."""
+    """How to train (with ``loss``) and ask this network; on ``device``.
+
+    Args:
+        class_weights: see :func:`musket.experiment.class_weights.class_weights_of`.
+    """
     from musket.core.runtime import memory_format
-    from musket.losses.heads import build_heads_activation, build_heads_loss
+    from musket.losses.heads import build_heads_activation
     from musket.pipelines.image import ImagePipeline, Normalize
 
     return ImagePipeline(
-        loss=None if loss is None else build_heads_loss(loss, spec.activation, spec.classes),
+        loss=None if loss is None else build_spec_loss(spec, loss, class_weights),
         activate=build_heads_activation(spec.activation, spec.classes),
         normalize=Normalize(normalization),
         memory_format=memory_format(device),
         mixing=_mixing(spec),
     ).to(device)
+
+
+def build_spec_loss(spec: NetworkSpec, loss: str | Sequence[str], class_weights: Sequence[Any] | None = None) -> Loss:
+    """The loss over all outputs of a spec's network; its parts bear the names of the heads."""
+    from musket.losses.heads import build_heads_loss
+
+    names = spec.named_heads if isinstance(spec, ClassificationSpec) else None
+    return build_heads_loss(loss, spec.activation, spec.classes, names=names, class_weights=class_weights)
+
+
+def build_metrics(
+    spec: NetworkSpec,
+    dataset: Any,
+    names: Sequence[str] | None = None,
+    *,
+    evaluation: bool = False,
+    also: Iterable[Metric] = (),
+) -> MetricSet:
+    """Metrics of a spec's outputs.
+
+    Args:
+        dataset: may know what the classes are called.
+        names: default those of the spec.
+        evaluation: the form for finished predictions.
+        also: further ones.
+    """
+    from musket.metrics.build import MetricSet
+    from musket.metrics.heads import HeadLayout
+
+    names, heads = spec.metrics if names is None else names, heads_of(spec)
+    if heads is None:
+        return MetricSet(names, evaluation=evaluation, activation=spec.activation, also=also)
+    called = tuple(tuple(each) for each in class_names(dataset, spec) or ())
+    layout = HeadLayout(heads.sizes, heads.activations, heads.names, called)
+    return MetricSet(names, evaluation=evaluation, also=also, heads=layout)
 
 
 def _mixing(spec: NetworkSpec) -> Mixing | None:

@@ -18,6 +18,7 @@ from musket.core.runtime import seed_torch
 from musket.core.types import Batch, Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
+from musket.experiment.class_weights import class_weights_of
 from musket.experiment.folded import folds_among
 from musket.experiment.plan import units
 from musket.experiment.prepare_data import PreparedData, keep_decoded, prepare
@@ -112,6 +113,7 @@ def _search(context: FitContext, stage: int, start_lr: float, end_lr: float, epo
         load_initial(context, module, own.initial_weights)
     loss = own.loss or spec.loss
     assert loss is not None, "the config check asks for a loss, here or at the root"
+    weights = class_weights_of(spec, context.samples, context.samples.folds[unit.fold].train)
     optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=start_lr)
     seed_torch(unit.seed, "lr search", unit.fold, stage)
     with _Bar(context, unit, count) as bar:
@@ -120,7 +122,7 @@ def _search(context: FitContext, stage: int, start_lr: float, end_lr: float, epo
                 fabric,
                 wrapped,
                 cast("torch.optim.Optimizer", fabric.setup_optimizers(optimizer)),
-                build.build_pipeline(spec, inputs, loss, fabric.device),
+                build.build_pipeline(spec, inputs, loss, fabric.device, weights),
                 _batches(loader, epochs),
                 count,
                 start_lr,

@@ -10,9 +10,9 @@ from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
 from musket.config.schema import NetworkSpec
 from musket.experiment import build
+from musket.experiment.class_weights import asks_to_balance, class_weights_of
 from musket.experiment.inference import choose
 from musket.experiment.unit import set_frozen
-from musket.losses.heads import build_heads_loss
 from musket.losses.loss import Loss
 from musket.optim.build import build_optimizer
 
@@ -35,6 +35,8 @@ class Compiled:
 def compiled(spec: NetworkSpec, lr: float | None = None, loss: str | None = None) -> Compiled:
     """Network, optimizer and loss as the first stage begins with them.
 
+    Without data ``class_weights: balanced`` cannot be counted: all classes are alike in the loss then.
+
     Args:
         lr: in place of the config's.
         loss: in place of the config's.
@@ -51,7 +53,7 @@ def compiled(spec: NetworkSpec, lr: float | None = None, loss: str | None = None
     return Compiled(
         network,
         build_optimizer(spec.optimizer, network.parameters(), lr=rate),
-        build_heads_loss(chosen, spec.activation, spec.classes),
+        build.build_spec_loss(spec, chosen, None if asks_to_balance(spec) else class_weights_of(spec)),
     )
 
 

@@ -15,11 +15,11 @@ from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
+from musket.experiment.class_weights import class_weights_of
 from musket.experiment.leftovers import forget_unit
 from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData
-from musket.metrics.build import MetricSet
 from musket.metrics.metric import Metric
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
@@ -209,7 +209,8 @@ def _train_one_stage(
         load_initial(context, module, stage.initial_weights)
     loss = stage.loss or spec.loss
     assert loss is not None, "the config check asks for a loss, here or at the root"
-    pipeline = build.build_pipeline(spec, inputs, loss, fabric.device)
+    weights = class_weights_of(spec, context.samples, context.samples.folds[unit.fold].train)
+    pipeline = build.build_pipeline(spec, inputs, loss, fabric.device, weights)
     train, validation, run = _loaders(context, unit, number, module, optimizer)
     shown = validation_samples(spec, context.samples, unit.fold, number)
     finals = context.final_metrics(context.samples, shown, unit.fold, number)
@@ -225,8 +226,8 @@ def _train_one_stage(
             pipeline,
             train,
             validation,
-            MetricSet(spec.metrics, activation=spec.activation),
-            MetricSet(spec.metrics, activation=spec.activation, also=finals),
+            build.build_metrics(spec, context.samples.dataset),
+            build.build_metrics(spec, context.samples.dataset, also=finals),
             hooks,
             StagePlan(
                 layout=layout,

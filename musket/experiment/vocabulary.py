@@ -11,10 +11,10 @@ from musket.core.registry import Registry
 from musket.data.catalogue import DATASETS, PREPROCESSORS, dataset_augmenters, extra_train
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 from musket.losses.compose import check_loss, parse_loss
-from musket.metrics.catalogue import FINAL_METRICS, METRICS, adopt
+from musket.metrics.catalogue import FINAL_METRICS, METRICS, adopt, columns_of
 from musket.models.architectures import OPTIONS
 from musket.models.catalogue import ARCHITECTURES, ROOT_NAMES, check_encoder, check_weights, encoders
-from musket.models.classifier_catalogue import CLASSIFIERS, check_network, check_network_weights, networks
+from musket.models.classifier_catalogue import CLASSIFIERS, check_network, check_network_weights
 from musket.optim.catalogue import OPTIMIZERS, SCHEDULES
 from musket.training.catalogue import CALLBACKS
 
@@ -62,6 +62,7 @@ def vocabulary(functions: Mapping[str, Any] | None = None) -> Vocabulary:
         networks=CLASSIFIERS,
         check_network=check_network,
         check_network_weights=check_network_weights,
+        metric_columns=columns_of,
         supplied=ROOT_NAMES,
         option_docs=OPTIONS,
     )
