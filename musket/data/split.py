@@ -6,6 +6,7 @@ Python's generator, the folds are scikit-learn's.
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from musket.core.errors import DataError, MusketError
-from musket.core.identity import fingerprint
+from musket.core.errors import DataError
+from musket.core.identity import examples, fingerprint
 from musket.core.types import Split, Splits
-from musket.data.dataset import target_of, teller
+from musket.data.dataset import teller
+from musket.data.strata import Strata, stratify_classes
 
 FEWER_THAN_FOLDS = "fewer samples than there are folds"
 """In the warning about classes that cannot be in every fold."""
@@ -50,12 +52,14 @@ def splits_of(
     settings: SplitSettings,
     *,
     group_function: Callable[[Any], Any] | None = None,
+    of_targets: Callable[[Any], Any] | None = None,
     holdout: Iterable[int] | None = None,
 ) -> Splits:
     """Splits of a dataset: :func:`make_splits` with the classes, groups, folds and holdout the dataset itself tells.
 
     Args:
         group_function: the function behind the config key ``groupFunc``.
+        of_targets: see :func:`stratify_classes`.
         holdout: holdout set by hand; wins over the dataset's ``holdoutArr``.
 
     Raises:
@@ -64,7 +68,7 @@ def splits_of(
     return make_splits(
         len(dataset),
         settings,
-        labels=lambda: stratify_classes(dataset, group_function),
+        labels=lambda: stratify_classes(dataset, group_function, of_targets),
         groups=groups_of(dataset),
         given_folds=getattr(dataset, "folds", None),
         given_holdout=getattr(dataset, "holdoutArr", None) if holdout is None else holdout,
@@ -76,6 +80,7 @@ def holdout_of(
     settings: SplitSettings,
     *,
     group_function: Callable[[Any], Any] | None = None,
+    of_targets: Callable[[Any], Any] | None = None,
     holdout: Iterable[int] | None = None,
 ) -> Split | None:
     """The holdout cut of :func:`splits_of` alone."""
@@ -87,8 +92,8 @@ def holdout_of(
     return cut_holdout(
         count,
         settings,
-        _codes(stratify_classes(dataset, group_function), count) if settings.stratified else None,
-        None if groups is None else _codes(groups, count),
+        Strata.of(stratify_classes(dataset, group_function, of_targets), count) if settings.stratified else None,
+        None if groups is None else Strata.of(groups, count).codes,
     )
 
 
@@ -123,8 +128,8 @@ def make_splits(
     """Holdout and folds of ``count`` samples.
 
     Args:
-        labels: gives the class of every sample (values of any kind), or rows of 0/1 for several labels at a time;
-            called only when the settings ask for stratification.
+        labels: gives the class of every sample (values of any kind), rows of 0/1 for several labels at a time, or
+            :class:`Strata`; called only when the settings ask for stratification.
         groups: group of every sample; samples of one group stay together.
         given_folds: (train, validation) positions per fold, instead of drawing them; those of the holdout are left out.
         given_holdout: positions, instead of drawing them.
@@ -138,8 +143,13 @@ def make_splits(
     if count == 0:
         raise DataError("the dataset is empty; there is nothing to split")
     drawn = given_folds is None or (given_holdout is None and settings.testSplit > 0)
-    classes = _codes(labels(), count) if settings.stratified and drawn and labels is not None else None
-    owners = None if groups is None else _codes(groups, count)
+    classes = Strata.of(labels(), count) if settings.stratified and drawn and labels is not None else None
+    if classes is not None and classes.codes.ndim == 1 and len(classes.counts) == 1:
+        only = next(iter(classes.counts))
+        warnings.warn(
+            f"stratified: all samples are of one class ({only}); there is nothing to keep alike", stacklevel=3
+        )
+    owners = None if groups is None else Strata.of(groups, count).codes
     holdout = cut_holdout(count, settings, classes, owners, given_holdout)
     rest = np.arange(count) if holdout is None else np.asarray(holdout.train)
     if given_folds is not None:
@@ -153,23 +163,24 @@ def make_splits(
 def cut_holdout(
     count: int,
     settings: SplitSettings,
-    classes: np.ndarray | None = None,
+    classes: Strata | None = None,
     groups: np.ndarray | None = None,
     given: Iterable[int] | None = None,
 ) -> Split | None:
     """The holdout (``validation`` of the result) and the rest (``train``), or None when nothing is held out.
 
     Plain: 0..n-1 shuffled by Python's generator, the first ``round(n - n * testSplit)`` are the rest. Stratified: first
-    cut of scikit-learn's StratifiedShuffleSplit(4), for several labels its iterative counterpart. Groups:
-    GroupShuffleSplit, a share of the groups. Given: the rest is everything else, in order.
+    cut of scikit-learn's StratifiedShuffleSplit(4); for several labels, and where not every class fits into both parts,
+    its iterative counterpart. Groups: GroupShuffleSplit, a share of the groups. Given: the rest is everything else, in
+    order.
 
     Args:
-        classes: codes, or rows of 0/1; None = not stratified.
+        classes: None = not stratified.
         groups: codes; None = none.
         given: positions of the holdout.
 
     Raises:
-        DataError: a part would be empty, a class is too rare, a position is outside the dataset.
+        DataError: a part would be empty, a position is outside the dataset.
     """
     if given is not None:
         held = _positions(given, count, "the holdout")
@@ -195,19 +206,20 @@ def cut_holdout(
 
 
 def cut_folds(
-    count: int, settings: SplitSettings, classes: np.ndarray | None = None, groups: np.ndarray | None = None
+    count: int, settings: SplitSettings, classes: Strata | None = None, groups: np.ndarray | None = None
 ) -> list[Split]:
     """Folds of the positions 0..count-1 that are left after the holdout.
 
     KFold or StratifiedKFold, shuffled; GroupKFold and StratifiedGroupKFold for groups; MultilabelStratifiedKFold for
-    several labels. One fold: train_test_split of the size ``validationSplit``, rounded up.
+    several labels, and where no class has a sample for every fold. One fold: train_test_split of the size
+    ``validationSplit``, rounded up; stratified, cut as :func:`cut_holdout` does where that cannot be.
 
     Args:
-        classes: codes, or rows of 0/1; None = not stratified.
+        classes: None = not stratified.
         groups: codes; None = none.
 
     Raises:
-        DataError: too few samples, groups, or samples of a class.
+        DataError: too few samples or groups; groups with several labels, or with rare classes alone.
     """
     if settings.folds_count == 1:
         seed = settings.random_state
@@ -216,19 +228,21 @@ def cut_folds(
         raise DataError(f"{settings.folds_count} folds need as many samples, there are {count}; lower folds_count")
     model_selection = _sklearn()
     options = {"n_splits": settings.folds_count, "shuffle": True, "random_state": settings.random_state}
+    codes = None if classes is None else classes.codes
     if classes is None:
         splitter = (model_selection.KFold if groups is None else model_selection.GroupKFold)(**options)
-    elif classes.ndim == 2:
+    elif classes.codes.ndim == 2 or (groups is None and max(classes.counts.values()) < settings.folds_count):
         from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
         _refuse_groups(groups)
-        splitter = MultilabelStratifiedKFold(**options)
+        splitter, codes = MultilabelStratifiedKFold(**options), classes.rows()
     else:
         kind = model_selection.StratifiedKFold if groups is None else model_selection.StratifiedGroupKFold
         splitter = kind(**options)
+    if classes is not None:
         _warn_rare(classes, settings.folds_count)
     with _explained("folds_count"):
-        parts = list(splitter.split(np.zeros((count, 1)), classes, groups))
+        parts = list(splitter.split(np.zeros((count, 1)), codes, groups))
     return [Split(train.tolist(), validation.tolist()) for train, validation in parts]
 
 
@@ -238,69 +252,17 @@ def with_extra_train(folds: Iterable[Split], start: int, count: int) -> list[Spl
     return [Split([*fold.train, *extra], fold.validation) for fold in folds]
 
 
-def stratify_classes(dataset: Any, group_function: Callable[[Any], Any] | None = None) -> np.ndarray:
-    """Class of every sample: from ``get_stratify_class(i)``, else the function, else from the targets.
-
-    A target counts as class 1 if the mean of its values is above 0 (it shows an object). Vectors of several classes are
-    taken as they are: the class number if each names exactly one, else rows of 0/1 (several labels at a time).
-
-    Raises:
-        DataError: a sample has no target, or user code fails on it.
-    """
-    tell = teller(dataset, "get_stratify_class")
-    if tell is None and group_function is not None:
-        return np.asarray(group_function(dataset))
-    told = [_told(dataset, index, tell) for index in range(len(dataset))]
-    if tell is not None:
-        return np.asarray(told)
-    if any(np.size(each) > 1 for each in told):
-        rows = np.stack(told) > 0
-        return rows.argmax(axis=1) if (rows.sum(axis=1) == 1).all() else rows.astype(int)
-    return np.asarray(told)
-
-
 def groups_of(dataset: Any) -> list[Any] | None:
     """Group of every sample (samples of one patient, one video), if the dataset has a method ``get_group(i)``."""
     tell = teller(dataset, "get_group")
     return None if tell is None else [tell(index) for index in range(len(dataset))]
 
 
-def _told(dataset: Any, index: int, tell: Callable[[int], Any] | None) -> Any:
-    """Class of one sample; without ``tell`` 0 or 1 by its target, or its target vector of several classes."""
-    try:
-        if tell is not None:
-            return tell(index)
-        target = np.asarray(target_of(dataset, index))
-    except MusketError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"the class of item {index} of {type(dataset).__name__} cannot be told: {type(error).__name__}: {error}"
-        ) from error
-    if target.dtype == object:
-        raise DataError(f"item {index} has no usable target to stratify by; give get_stratify_class(i) or groupFunc")
-    return target if target.ndim == 1 and target.size > 1 else int(target.mean() > 0)
-
-
-def _codes(values: Any, count: int) -> np.ndarray:
-    """Values of any kind as numbers 0.. per different value; rows of 0/1 stay rows."""
-    array = np.asarray(values)
-    if array.ndim == 0 or len(array) != count:
-        raise DataError(
-            f"{array.size if array.ndim == 0 else len(array)} classes or groups were given for {count} samples"
-        )
-    if array.ndim == 2 and array.shape[1] > 1:
-        return (array > 0).astype(int)
-    if array.dtype == object:
-        array = np.array([str(value) for value in array.reshape(-1)])
-    return np.unique(array.reshape(-1), return_inverse=True)[1]
-
-
 def _shuffled_cut(
     count: int,
     share: float,
     seed: int,
-    classes: np.ndarray | None,
+    classes: Strata | None,
     groups: np.ndarray | None,
     key: str,
     *,
@@ -315,19 +277,31 @@ def _shuffled_cut(
                 warnings.warn(f"{key} keeps groups together and is not stratified", stacklevel=4)
             cut = model_selection.GroupShuffleSplit(1, test_size=share, random_state=seed)
             train, held = next(cut.split(rows, None, groups))
-        elif classes is not None and classes.ndim == 2:
+        elif classes is not None and not _in_both_parts(classes, count, share):
             from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
+            _warn_lonely(classes, key)
             cut = MultilabelStratifiedShuffleSplit(n_splits=4, test_size=share, random_state=seed)
-            train, held = next(cut.split(rows, classes))
+            train, held = next(cut.split(rows, classes.rows()))
+            if not len(train) or not len(held):
+                raise ValueError(f"a part of {count} samples would be empty")
         elif plain:
+            codes = None if classes is None else classes.codes
             train, held = model_selection.train_test_split(
-                np.arange(count), test_size=share, random_state=seed, shuffle=True, stratify=classes
+                np.arange(count), test_size=share, random_state=seed, shuffle=True, stratify=codes
             )
         else:
+            assert classes is not None, "the plain cut of a holdout is made elsewhere"
             cut = model_selection.StratifiedShuffleSplit(4, test_size=share, random_state=seed)
-            train, held = next(cut.split(rows, classes))
+            train, held = next(cut.split(rows, classes.codes))
     return Split(train.tolist(), held.tolist())
+
+
+def _in_both_parts(classes: Strata, count: int, share: float) -> bool:
+    """Whether scikit-learn can put every class into both parts of a cut; several labels at a time it does not take."""
+    held = math.ceil(count * share)
+    counts = classes.counts.values()
+    return classes.codes.ndim == 1 and min(counts) >= 2 and min(held, count - held) >= len(counts)
 
 
 def _sklearn() -> Any:
@@ -350,13 +324,26 @@ def _explained(key: str) -> Iterator[None]:
         ) from error
 
 
-def _warn_rare(classes: np.ndarray, folds: int) -> None:
-    counts = np.unique(classes, return_counts=True)[1]
-    rare = int((counts < folds).sum())
-    if 0 < rare < len(counts):
+def _warn_rare(classes: Strata, folds: int) -> None:
+    counts = classes.counts
+    rare = {name: count for name, count in counts.items() if count < folds}
+    if rare:
+        named = examples([f"{name} ({count})" for name, count in rare.items()], 10)
         warnings.warn(
-            f"{rare} of {len(counts)} classes have {FEWER_THAN_FOLDS} ({folds}); some folds validate without them",
+            f"{len(rare)} of {len(counts)} classes have {FEWER_THAN_FOLDS} ({folds}): {named}; "
+            "some folds validate without them",
             stacklevel=4,
+        )
+
+
+def _warn_lonely(classes: Strata, key: str) -> None:
+    counts = classes.counts
+    lonely = [name for name, count in counts.items() if count == 1]
+    if lonely:
+        warnings.warn(
+            f"{len(lonely)} of {len(counts)} classes have a single sample, which is in one part of the cut by {key} "
+            f"alone: {examples(lonely, 10)}",
+            stacklevel=5,
         )
 
 

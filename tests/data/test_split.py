@@ -18,9 +18,9 @@ from musket.data.split import (
     make_splits,
     split_record,
     splits_of,
-    stratify_classes,
     with_extra_train,
 )
+from musket.data.strata import Strata, stratify_classes
 
 PLAIN = SplitSettings()
 
@@ -85,7 +85,7 @@ def test_stratified_holdout_is_the_first_of_scikit_learns_four() -> None:
 
     labels = np.array([0, 1] * 15)
     expected = next(StratifiedShuffleSplit(4, test_size=0.3, random_state=123).split(labels, labels))
-    split = cut_holdout(30, SplitSettings(testSplit=0.3, stratified=True), labels)
+    split = cut_holdout(30, SplitSettings(testSplit=0.3, stratified=True), Strata.of(labels, 30))
     assert split == Split(expected[0].tolist(), expected[1].tolist())
 
 
@@ -96,7 +96,7 @@ def test_stratified_single_fold() -> None:
 
 
 def test_several_labels_at_a_time() -> None:
-    labels = np.random.default_rng(0).random((60, 3)) < [0.5, 0.2, 0.4]
+    labels = np.random.default_rng(0).random((60, 3)) < [0.5, 0.3, 0.4]
     labels[:5] = False
     splits = make_splits(60, SplitSettings(testSplit=0.2, folds_count=4, stratified=True), labels=lambda: labels)
     covers(splits, 60)
@@ -232,12 +232,10 @@ def test_too_few_samples(count: int, options: dict, said: str) -> None:
 
 def test_too_few_samples_of_a_class() -> None:
     stratified = SplitSettings(stratified=True, folds_count=3)
-    with pytest.warns(UserWarning, match=r"1 of 2 classes have fewer samples than there are folds \(3\)"):
-        make_splits(11, stratified, labels=lambda: [0] * 9 + [1] * 2)
-    with pytest.raises(DataError, match=r"cannot be split.*stratified: false"):
-        make_splits(4, stratified, labels=lambda: [0, 0, 1, 1])
-    with pytest.raises(DataError, match="change testSplit, add or merge rare classes"):
-        make_splits(10, SplitSettings(stratified=True, testSplit=0.2), labels=lambda: [0] * 9 + [1])
+    with pytest.warns(UserWarning, match=r"1 of 2 classes have fewer samples than there are folds \(3\): rare \(2\);"):
+        make_splits(11, stratified, labels=lambda: ["often"] * 9 + ["rare"] * 2)
+    with pytest.raises(DataError, match=r"cannot be split.*stratified: false"), pytest.warns(UserWarning, match="rare"):
+        make_splits(4, stratified, labels=lambda: ["often", "often", "rare", "rare"], groups=[0, 1, 2, 3])
 
 
 def test_too_few_groups() -> None:
