@@ -36,8 +36,8 @@ from musket.experiment.label_findings import (
     say_label_contradictions,
     say_labels,
     say_soft,
+    say_unevenly_split,
     say_unfit_names,
-    say_unlearnt,
 )
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData, prepare, samples_of
@@ -108,7 +108,7 @@ def check_data(
     labels = _say_targets(spec, dataset, inspection, found)
     if data is None:
         return _report(spec, found, inspection, like, labels=labels)
-    say_unlearnt(labels, data, found)
+    say_unevenly_split(spec, labels, data, found)
     if spec.crops is not None:
         say_cells(spec.crops.cells, inspection, found)
     _say_training_view(spec, data, inspection, found)

@@ -181,22 +181,41 @@ def say_soft(heads: Heads, inspection: Inspection, found: Found) -> None:
                 )
 
 
-def say_unlearnt(labels: Sequence[HeadLabels], data: PreparedData, found: Found) -> None:
-    """Classes a fold is not trained on, though there are samples of them."""
+def say_unevenly_split(spec: NetworkSpec, labels: Sequence[HeadLabels], data: PreparedData, found: Found) -> None:
+    """Classes a fold is not trained on, or not validated on though there are enough samples for all folds."""
+    advice = "add samples of them, or merge classes" if spec.stratified else "set stratified: true"
+    train, validation = [fold.train for fold in data.folds], [fold.validation for fold in data.folds]
     for head in labels:
-        known = head.member.any(axis=0)
-        missing: dict[tuple[str, ...], list[int]] = {}
-        for number, fold in enumerate(data.folds):
-            lost = known & ~head.member[np.asarray(fold.train, np.int64)].any(axis=0)
-            if lost.any():
-                names = tuple(head.names[which] for which in np.flatnonzero(lost).tolist())
-                missing.setdefault(names, []).append(number)
-        for names, numbers in missing.items():
-            where = f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+        counts = head.member.sum(axis=0)
+        if lacking := _lacking(head, counts > 0, train):
             found.warn(
-                f"{head.before}{_classes(names)} {_is(names)} not in the training part of {where} and cannot be learnt "
-                "there; set stratified: true, or fewer folds"
+                f"{head.before}{_some(lacking)} not in the training part of every fold, and cannot be learnt where "
+                f"{'it is' if len(lacking) == 1 else 'they are'} not; {advice}, or use fewer folds",
+                lacking,
             )
+        if lacking := _lacking(head, counts >= len(data.folds), validation):
+            found.warn(
+                f"{head.before}{_some(lacking)} not in the validation part of every fold, where nothing can be said of "
+                f"{'it' if len(lacking) == 1 else 'them'}; {advice}",
+                lacking,
+            )
+
+
+def _lacking(head: HeadLabels, asked: np.ndarray, parts: Sequence[Sequence[int]]) -> list[str]:
+    """The classes ``asked`` for that a fold's part has no sample of, and those folds."""
+    folds: dict[int, list[str]] = {}
+    for number, part in enumerate(parts):
+        lost = asked & ~head.member[np.asarray(part, np.int64)].any(axis=0)
+        for which in np.flatnonzero(lost).tolist():
+            folds.setdefault(which, []).append(str(number))
+    return [
+        f"{head.names[which]} (fold{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
+        for which, numbers in sorted(folds.items())
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{len(names)} classes are" if len(names) > 1 else "1 class is"
 
 
 def say_label_contradictions(heads: Heads, class_names: ClassNames, inspection: Inspection, found: Found) -> None:

@@ -12,28 +12,32 @@ _FOLDS = 6
 _LONGEST_NAME = 24
 
 
-def describe_labels(head: HeadFacts, *, with_holdout: bool) -> str:
-    """How many samples every class has in all, in the holdout and in the validation part of every fold."""
+def describe_labels(head: HeadFacts, *, with_holdout: bool, explained: bool) -> str:
+    """How many samples every class has in all, in the holdout and in the validation part of every fold.
+
+    Args:
+        explained: say what the columns of the folds are.
+    """
     before = f"{head.name}: " if head.name else ""
     if head.numbers:
         table = columns([["", "lowest", "highest", "mean", "deviation"], *map(channel_row, head.numbers)])
         return "\n".join([f"{before}{count(len(head.numbers), 'number')}", *table])
     known = [facts.samples for facts in head.classes if facts.name != NONE or not head.several]
     span = f"{min(known)}" if min(known) == max(known) else f"{min(known)} to {max(known)}"
-    kind = "a sample may be of several or of none" if head.several else "every sample is of one"
-    text = f"{before}{classes(len(known))}, {kind}; {span} samples each"
+    per_sample = "any number" if head.several else "one"
+    text = f"{before}{classes(len(known))}, {per_sample} per sample; {span} samples each"
     shown, left_out = _most_and_least(head.classes)
     folds = len(head.classes[0].validation)
     table = columns([_heads(folds, with_holdout), *(_row(facts, with_holdout) for facts in shown)], left=1)
     if left_out:
         table.insert(1 + len(shown) // 2, f" ... {classes(left_out)} in between ...")
-    if folds:
-        text += ". Below the folds: samples in their validation parts"
+    if folds and explained:
+        text += " (folds: validation parts)"
     return "\n".join([text, *table])
 
 
 def _heads(folds: int, with_holdout: bool) -> list[str]:
-    parts = [f"fold {fold}" for fold in range(folds)] if folds <= _FOLDS else ["every fold"]
+    parts = [f"fold {fold}" for fold in range(folds)] if folds <= _FOLDS else ["each fold"]
     return ["class", "samples", *["holdout"] * with_holdout, *parts]
 
 
@@ -47,7 +51,7 @@ def _row(facts: ClassFacts, with_holdout: bool) -> list[str]:
 
 def _most_and_least(found: Sequence[ClassFacts]) -> tuple[Sequence[ClassFacts], int]:
     """All classes if they are few, else the most frequent and the rarest ones, and how many are left out."""
-    if len(found) <= _CLASSES:
+    if len(found) <= _CLASSES + 2:
         return found, 0
     order = sorted(found, key=lambda facts: -facts.samples)
     half = _CLASSES // 2

@@ -178,8 +178,8 @@ def _facts(report: CheckReport, data: DataFacts) -> Iterator[tuple[str, str]]:
         channels = (dataclasses.replace(channels[0], name="every channel"),)
     yield "values", "\n".join(columns([["", "lowest", "highest", "mean", "deviation"], *map(channel_row, channels)]))
     if data.heads:
-        for head in data.heads:
-            yield "labels", describe_labels(head, with_holdout=report.holdout > 0)
+        for number, head in enumerate(data.heads):
+            yield "labels", describe_labels(head, with_holdout=report.holdout > 0, explained=number == 0)
     else:
         yield "masks", _masks(data)
     if data.repeated:
