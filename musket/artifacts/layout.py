@@ -81,6 +81,11 @@ class Layout:
         return self.predictions / f"{part}{fold}.{stage}-{kind}.csv"
 
     @property
+    def evaluation(self) -> Path:
+        """Folder of tables and pictures by class, of out-of-fold and holdout predictions."""
+        return self.folder / "evaluation"
+
+    @property
     def summary(self) -> Path:
         """Its presence means: finished."""
         return self.folder / "summary.yaml"

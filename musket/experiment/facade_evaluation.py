@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from musket.artifacts import records
-from musket.core.errors import ArtifactError
+from musket.core.errors import ArtifactError, MusketError
 
 if TYPE_CHECKING:
     from musket.artifacts.layout import Layout
@@ -31,7 +31,8 @@ class Evaluating:
         stage: one stage or several, None for all, -1 for the last.
         ds: the dataset, or the name of one; None for the config's, or the one last handed to ``fit``.
         negatives: samples without object: "real" or "all", "none", or a number per positive one.
-        func: ``f(truth, prediction > threshold)`` -> number of an item, both H x W x classes, bool; None leaves it out.
+        func: ``f(truth, prediction > threshold)`` -> number of an item, None leaves it out. Both are bool and H x W x
+            classes, or vectors of all heads side by side (truth as numbers where a head gives plain values).
     """
 
     if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Evaluating:
         def _prepare(self, dataset: Any = None) -> PreparedData: ...
 
         def _on_dataset(self, *args: Any, **kwargs: Any) -> Iterator[Scored]: ...
+
+        @property
+        def _self(self) -> Experiment: ...
+
+        @property
+        def _head_sizes(self) -> tuple[int, ...] | None: ...
 
     # -------------------------------------------------------------------------------------------------- summary
 
@@ -84,10 +91,6 @@ class Evaluating:
         self.layout.in_progress.unlink(missing_ok=True)
         evaluation.raise_if_failed()
         return evaluation.summary
-
-    @property
-    def _self(self) -> Experiment:
-        return cast("Experiment", self)
 
     def result(self) -> float:
         """The figure this experiment is judged by, from its summary.
@@ -184,6 +187,24 @@ class Evaluating:
 
         return best_threshold_of_holdout(self._self, func, stages)
 
+    def find_thresholds(self, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = None) -> list[float]:
+        """The best threshold for every class of a classification, on the out-of-fold predictions of the trained folds.
+
+        Args:
+            figure: what is to be highest: f1, or balanced_accuracy, the mean of the recalls of both sides.
+
+        Returns:
+            a threshold per class of all heads, side by side; nan for heads whose classes exclude each other (softmax)
+            or that give plain values.
+
+        Raises:
+            ArtifactError: no fold is trained to its end.
+            MusketError: of masks, or of an experiment without a head whose classes count each on its own.
+        """
+        from musket.experiment.submission import find_thresholds
+
+        return find_thresholds(self._self, figure, stages)
+
     # ------------------------------------------------------------------------------------ truth beside prediction
 
     def evaluate(
@@ -201,27 +222,71 @@ class Evaluating:
         ttflips: Any = None,
         batchSize: int | None = None,
     ) -> Iterator[PredictedBatch]:
-        """The whole validation part of a fold once: truth and prediction at the images' own size, batch by batch.
+        """The whole validation part of a fold once: truth and prediction, batch by batch.
+
+        Maps are at the images' own size. Of classification ``results`` and ``ground_truth`` hold a vector per sample,
+        of several heads a list of vectors.
 
         Raises:
             ArtifactError: there is no such fold, or several are asked for.
         """
         yield from self._judged(ds, fold, stage, negatives, ttflips, batchSize, -1)
 
+    def evaluate_all_to_arrays(
+        self,
+        ds: Any,
+        fold: int,
+        stage: Choice = -1,
+        negatives: Any = "real",
+        ttflips: Any = None,
+        batchSize: int | None = None,
+    ) -> tuple[Any, Any]:
+        """What :meth:`evaluateAll` gives, as arrays.
+
+        Returns:
+            predictions and labels, both float32: of classification N x classes, of several heads lists of these; of
+            segmentation N x H x W x classes.
+
+        Raises:
+            ArtifactError: there is no such fold, or several are asked for.
+            MusketError: maps of different sizes.
+        """
+        from musket.experiment.inference import as_arrays
+
+        pairs = [
+            (one.scores[0], one.truth.astype("float32"))
+            for one in self._scored(ds, fold, stage, negatives, ttflips, batchSize, -1)
+            if one.truth is not None
+        ]
+        if len({scores.shape for scores, _ in pairs}) > 1:
+            raise MusketError(
+                "maps of different sizes make no single array; use evaluateAll, which gives them by batch"
+            )
+        scores, truth = ([pair[side] for pair in pairs] for side in (0, 1))
+        return as_arrays(scores, self._head_sizes), as_arrays(truth, self._head_sizes)
+
     def _judged(
         self, ds: Any, fold: int, stage: Choice, negatives: Any, ttflips: Any, batch_size: int | None, limit: int
     ) -> Iterator[PredictedBatch]:
-        from musket.data.sampling import part_order
         from musket.experiment.inference import batch_of
-        from musket.experiment.predictions import fold_of
         from musket.predict.results import batches
+
+        size = batch_of(self.spec, batch_size)
+        scored = self._scored(ds, fold, stage, negatives, ttflips, size, limit)
+        yield from batches(scored, size, self._head_sizes)
+
+    def _scored(
+        self, ds: Any, fold: int, stage: Choice, negatives: Any, ttflips: Any, batch_size: int | None, limit: int
+    ) -> Iterator[Scored]:
+        """A fold's validation part, predicted, with its truth."""
+        from musket.data.sampling import part_order
+        from musket.experiment.predictions import fold_of
 
         data = self._prepare(ds)
         fold = fold_of(data, fold)
         positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
         part = data.subset(positions, f"validation{fold}")
-        size = batch_of(self.spec, batch_size)
-        yield from batches(self._on_dataset(part, fold, stage, limit, size, ttflips, needs_truth=True), size)
+        return self._on_dataset(part, fold, stage, limit, batch_size, ttflips, needs_truth=True)
 
 
 def _silent(items: Iterable[Any], count: int) -> Iterable[Any]:

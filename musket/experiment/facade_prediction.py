@@ -5,25 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from musket.artifacts.layout import Layout
     from musket.config.schema import NetworkSpec
+    from musket.experiment.facade import Experiment
     from musket.experiment.inference import Choice, TrainedModel
+    from musket.predict.heads import Vectors
     from musket.predict.results import Map, PredictedBatch
     from musket.predict.runner import Failures, Scored
 
 Weights = Sequence[float] | None
-OnPredict = Callable[[str, "Map", Any], object]
+PREDICTIONS = "predictions.csv"
+"""The table of :meth:`Predicting.predict_to_directory`."""
+
+OnPredict = Callable[[str, "Map | Vectors", Any], object]
 
 
 class Predicting:
     """Methods of :class:`musket.experiment.facade.Experiment`. Their arguments mean the same everywhere.
+
+    Of segmentation a result is a map H x W x classes at the image's own size; of classification a vector with a number
+    per class, of several heads a list of vectors, one per head.
 
     Args:
         fold: one fold or several, None for all; the mean of several is taken.
@@ -45,6 +55,15 @@ class Predicting:
 
         def get_dataset(self, name: str | None = None) -> Any: ...
 
+    @property
+    def _self(self) -> Experiment:
+        return cast("Experiment", self)
+
+    @property
+    def _head_sizes(self) -> tuple[int, ...] | None:
+        """Classes of each head of a classification; None for maps."""
+        return None if self.spec.gives_maps else self.spec.head_sizes
+
     def load_model(self, fold: Choice = 0, stage: Choice = -1, weights: Weights = None) -> TrainedModel:
         """Networks with their best weights; lists (or None = all) give an ensemble. Has ``predict(images)``."""
         from musket.experiment.inference import load
@@ -64,7 +83,9 @@ class Predicting:
         *,
         weights: Weights = None,
     ) -> None:
-        """Call ``cb(file_name, map, data)`` once for every image of a folder; ``map.arr`` holds H x W x classes scores.
+        """Call ``cb(file_name, result, data)`` once for every image of a folder.
+
+        The result is a map, whose ``arr`` holds H x W x classes scores; of classification a vector, or a list of them.
 
         The stage may be left out, as in ``predict_in_directory(path, [0, 1], cb, data)``: then the last one is used,
         and limit and what follows it are given by name.
@@ -92,13 +113,14 @@ class Predicting:
         *,
         weights: Weights = None,
     ) -> None:
-        """Call ``cb(id, map, data)`` once for every sample of a dataset, or of an entry of ``datasets``.
+        """Call ``cb(id, result, data)`` once for every sample of a dataset, or of an entry of ``datasets``.
 
-        The stage may be left out, as in :meth:`predict_in_directory`.
+        Results are those of :meth:`predict_in_directory`, and the stage may be left out as there.
 
         Raises:
             DataError: some samples could not be predicted; raised at the end, when all others are done.
         """
+        from musket.predict.heads import split_heads
         from musket.predict.results import Map
 
         if callable(stage):
@@ -110,12 +132,14 @@ class Predicting:
             # What stood behind the stage has moved one place forward.
             stage, cb, data = -1, stage, cb if data is None else data
         if not callable(cb):
-            raise MusketError(f"a function to call with every result is needed: cb(name, map, data); found {cb!r}")
+            raise MusketError(f"a function to call with every result is needed: cb(name, result, data); found {cb!r}")
+        sizes = self._head_sizes
         with _reported() as failures:
             for scored in self._on_dataset(
                 dataset, fold, stage, limit, batch_size, ttflips, weights, failures=failures
             ):
-                cb(scored.id, Map(scored.scores[0]), data)
+                scores = scored.scores[0]
+                cb(scored.id, Map(scores) if sizes is None else split_heads(scores, sizes), data)
 
     def predict_to_directory(
         self,
@@ -130,23 +154,71 @@ class Predicting:
         *,
         weights: Weights = None,
     ) -> None:
-        """Write a prediction per image of a folder: ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray.
+        """Write a prediction per image of a folder.
 
-        NAME is the image's name up to its first dot.
+        Of segmentation ``NAME.png`` (255 x score), or ``NAME.npy`` with binaryArray, NAME being the image's name up to
+        its first dot. Of classification one table, ``predictions.csv``: ``image`` (the file's name) and a column per
+        class, called as the class where the dataset has ``classes``; with binaryArray ``NAME.npy``, the vector of all
+        heads side by side.
 
         Raises:
             MusketError: two images would be written to one file; raised before anything is predicted.
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
         from musket.data.folders import DirectoryDataSet
-        from musket.predict.sinks import write_npy, write_png
+        from musket.predict.sinks import score_row, write_npy, write_png, write_rows
 
         folder, dataset = Path(tpath), DirectoryDataSet(spath)
+        table = not (self.spec.gives_maps or binaryArray)
         write, suffix = (write_npy, "npy") if binaryArray else (write_png, "png")
-        names = _separate_names(dataset.sample_ids())
+        names = {} if table else _separate_names(dataset.sample_ids())
+        columns = self._score_columns() if table else []
+        rows = []
         with _reported() as failures:
             for scored in self._on_dataset(dataset, fold, stage, limit, batchSize, ttflips, weights, failures=failures):
-                write(folder / f"{names[scored.id]}.{suffix}", scored.scores[0])
+                if table:
+                    rows.append(score_row(scored.id, scored.scores[0], columns))
+                else:
+                    write(folder / f"{names[scored.id]}.{suffix}", scored.scores[0])
+            if table:
+                write_rows(folder / PREDICTIONS, rows)
+
+    def _score_columns(self) -> list[str]:
+        """Names of the scores of a vector in tables."""
+        from musket.experiment.submission import score_columns_of
+
+        return score_columns_of(self._self)
+
+    def submit(
+        self,
+        dataset: Any,
+        path: str | Path,
+        fold: Choice = None,
+        stage: Choice = None,
+        ttflips: Any = False,
+        treshold: float | str = 0.5,
+    ) -> pd.DataFrame:
+        """Predict a dataset and write the table of a submission, CSV without index, rows in dataset order.
+
+        Rows are written as the dataset itself encodes its items (``_encode_item``), else as the dataset the experiment
+        is trained on does, else as ``image`` and a column of scores per class (masks: ``image``, ``rle_mask``).
+
+        Args:
+            dataset: a dataset, the name of one, or a folder of images, whose file names are the ids then.
+            path: of the table. It appears whole or not at all.
+            treshold: scores above it count as object or class, where classes do not exclude each other; ``"best"``:
+                for every class that of :meth:`find_thresholds`.
+
+        Returns:
+            what was written.
+
+        Raises:
+            DataError: some samples could not be predicted or encoded; nothing is written then.
+            MusketError: a threshold that is none, or ``"best"`` where there is nothing to search.
+        """
+        from musket.experiment.submission import submit
+
+        return submit(self._self, dataset, Path(path), fold, stage, ttflips, treshold)
 
     def predict_on_directory(
         self,
@@ -171,7 +243,7 @@ class Predicting:
         size, dataset = batch_of(self.spec, batch_size), DirectoryDataSet(path)
         with _reported() as failures:
             scored = self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights, failures=failures)
-            yield from batches(scored, size)
+            yield from batches(scored, size, self._head_sizes)
 
     def predict_on_dataset(
         self,
@@ -197,7 +269,8 @@ class Predicting:
         from musket.predict.results import batches
 
         size = batch_of(self.spec, batch_size)
-        yield from batches(self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights), size)
+        scored = self._on_dataset(dataset, fold, stage, limit, size, ttflips, weights)
+        yield from batches(scored, size, self._head_sizes)
 
     def predict_all_to_array(
         self,
@@ -209,11 +282,14 @@ class Predicting:
         ttflips: Any = False,
         *,
         weights: Weights = None,
-    ) -> np.ndarray:
-        """All predictions of a dataset whose images have one size: N x H x W x classes, in dataset order.
+    ) -> Any:
+        """All predictions of a dataset as one array, in dataset order.
+
+        Returns:
+            of segmentation N x H x W x classes; of classification N x classes, of several heads a list of these.
 
         Raises:
-            MusketError: the images differ in size.
+            MusketError: maps, and the images differ in size.
             DataError: some samples could not be predicted; names all of them.
         """
         return self.predict_all_to_array_with_ids(dataset, fold, stage, limit, batch_size, ttflips, weights=weights)[0]
@@ -228,8 +304,10 @@ class Predicting:
         ttflips: Any = False,
         *,
         weights: Weights = None,
-    ) -> tuple[np.ndarray, list[str]]:
+    ) -> tuple[Any, list[str]]:
         """The same, and the ids of the samples. Raises as :meth:`predict_all_to_array`."""
+        from musket.experiment.inference import as_arrays
+
         results: list[np.ndarray] = []
         ids: list[str] = []
         with _reported() as failures:
@@ -244,9 +322,7 @@ class Predicting:
                     )
                 results.append(scored.scores[0])
                 ids.append(scored.id)
-        if not results:
-            return np.zeros((0, 0, 0, 0), dtype=np.float32), ids
-        return np.stack(results), ids
+        return as_arrays(results, self._head_sizes), ids
 
     def _on_dataset(
         self,

@@ -18,12 +18,15 @@ from musket.core.errors import ConfigError, MusketError, Problem, TrainingError
 from musket.core.geometry import resize_scores
 from musket.core.registry import RegistryError
 from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of, reopened
+from musket.experiment.targets import heads_of
 from musket.metrics.catalogue import FINAL_METRICS
 from musket.metrics.final import ItemMetric, build_final, flat
+from musket.metrics.heads import kind_of
 from musket.metrics.metric import Metric
 from musket.metrics.tally import Tally
 
 if TYPE_CHECKING:
+    from musket.config.schema import NetworkSpec
     from musket.experiment.facade import Experiment
     from musket.experiment.prepare_data import PreparedData
 
@@ -38,11 +41,20 @@ def find_final(experiment: Experiment, name: str) -> Metric | OfDataset:
         ConfigError: there is none of that name.
     """
     try:
-        return build_final(name, None if name in FINAL_METRICS else _own(experiment, name))
+        found = build_final(name, None if name in FINAL_METRICS else _own(experiment, name))
     except RegistryError as error:
         place = experiment.spec.place("final_metrics")
         problem = Problem(place.line, place.column, "final_metrics", str(error), place.origin)
         raise ConfigError(experiment.spec.source, [problem]) from None
+    if isinstance(found, ItemMetric):
+        found.values = gives_values(experiment.spec)
+    return found
+
+
+def gives_values(spec: NetworkSpec) -> bool:
+    """Whether a head gives plain values, so that truth is no matter of yes or no."""
+    heads = heads_of(spec)
+    return heads is not None and any(kind_of(activation) == "values" for activation in heads.activations)
 
 
 def _own(experiment: Experiment, name: str) -> Any:
@@ -62,7 +74,7 @@ class Cautious(ItemMetric):
 
     def __init__(self, metric: ItemMetric, failed: dict[str, Exception]):
         self.failed = failed
-        super().__init__(metric.name, metric.pattern, metric.mode)
+        super().__init__(metric.name, metric.pattern, metric.mode, values=metric.values)
 
     def measure(self, tally: Tally) -> torch.Tensor:
         if self.name not in self.failed:
@@ -121,7 +133,7 @@ def each_epoch(
     metrics: list[Metric] = []
     for name, metric in found.items():
         if isinstance(metric, ItemMetric):
-            metrics.append(OfItems(name, metric.pattern, metric.mode))
+            metrics.append(OfItems(name, metric.pattern, metric.mode, values=metric.values))
         else:
             metrics.append(metric if isinstance(metric, Metric) else EachEpoch(name, metric, model, source, folder))
     return metrics
@@ -130,7 +142,7 @@ def each_epoch(
 class EachEpoch(Metric):
     """A metric of a whole dataset of predictions, after an epoch. Meanwhile the predictions lie in a scratch folder.
 
-    Items are those of the dataset; predictions are resized from the network's size to that of the masks.
+    Items are those of the dataset; maps are resized from the network's size to that of the masks.
     """
 
     def __init__(self, name: str, function: OfDataset, model: FoldsAndStages, source: Source, folder: Path):
@@ -156,7 +168,8 @@ class EachEpoch(Metric):
             return {}
         self._writer.__exit__(None, None, None)
         store = reopened(self.folder, "this epoch")
-        dataset = _AtMaskSize(self.source.dataset, self.source.ids, store.read, self.source.name)
+        kind = _AtMaskSize if self.model.wrapped.spec.gives_maps else PredictionDataSet
+        dataset = kind(self.source.dataset, self.source.ids, store.read, self.source.name, self.model.wrapped)
         try:
             with _named(self.name):
                 return flat(self.name, self.function(self.model, dataset))

@@ -21,6 +21,7 @@ from musket.experiment import build
 from musket.predict.crops import Crops
 from musket.predict.ensemble import shares
 from musket.predict.frame import Fit, InputShape, Undo
+from musket.predict.heads import Vectors, split_heads
 from musket.predict.members import Groups
 from musket.predict.runner import Failures, Scored, Source, predict
 from musket.predict.views import Forward, averaged, views_of
@@ -107,7 +108,8 @@ class TrainedModel:
         weights: of the members in their mean; None = all alike.
         modules: the plain torch networks (logits), in eval mode on the device. One alone where the ensemble is too
             large for the device's memory: its members then take turns, their weights waiting in main memory.
-        forwards: the members as functions, images N x C x H x W of any depth -> scores N x classes x H x W.
+        forwards: the members as functions, images N x C x H x W of any depth -> scores N x classes x H x W, or vectors
+            N x classes, those of several heads side by side.
         crops: how images are cut.
         fit: an image, or a cell of it, -> network input and the way back.
     """
@@ -158,7 +160,8 @@ class TrainedModel:
             ttflips: test-time views, see :func:`musket.predict.views.views_of`.
 
         Returns:
-            N x H x W x classes float32 for an array, a list of H x W x classes for a list; each at its image's size.
+            of segmentation N x H x W x classes float32 for an array, a list of H x W x classes for a list, each at its
+            image's size; of classification N x classes for either, a list of these where there are several heads.
 
         Raises:
             DataError: an image has another depth or number of channels, see :func:`build.checked_image`; named by its
@@ -172,6 +175,8 @@ class TrainedModel:
         shape = build.TargetShape.of(self.spec)
         sources = [Source(str(number), _constant(image, str(number), shape)) for number, image in enumerate(images)]
         scores = [one.scores[0] for one in self.scored(sources, batch_size, ttflips=ttflips)]
+        if shape.heads is not None:
+            return as_arrays(scores, shape.heads.sizes)
         if not isinstance(images, np.ndarray):
             return scores
         return np.stack(scores) if scores else np.zeros((*images.shape[:3], shape.classes), np.float32)
@@ -196,7 +201,7 @@ class TrainedModel:
         views = views_of(ttflips if override is None else override)
         return predict(
             sources,
-            [averaged(forward, views) for forward in self.forwards],
+            [averaged(forward, views, maps=self.spec.gives_maps) for forward in self.forwards],
             self.fit,
             self.device,
             batch_size=batch_of(self.spec, batch_size),
@@ -206,6 +211,21 @@ class TrainedModel:
             turns=self.batches_per_turn,
             failures=failures,
         )
+
+
+def as_arrays(scores: Sequence[np.ndarray], head_sizes: Sequence[int] | None) -> Vectors:
+    """Scores of some samples as one array, float32.
+
+    Args:
+        scores: maps H x W x classes of one size, or vectors of all heads.
+        head_sizes: classes of each head; None for maps.
+
+    Returns:
+        N x H x W x classes, or N x classes, a list of these where there are several heads.
+    """
+    if head_sizes is None:
+        return np.stack(scores) if scores else np.zeros((0, 0, 0, 0), np.float32)
+    return split_heads(np.stack(scores) if scores else np.zeros((0, sum(head_sizes)), np.float32), head_sizes)
 
 
 BATCHES_PER_TURN = 8
@@ -305,13 +325,24 @@ def load(
 
 
 def dataset_sources(
-    dataset: Any, ids: Sequence[str], positions: Sequence[int], shape: build.TargetShape, needs_truth: bool
+    dataset: Any,
+    ids: Sequence[str],
+    positions: Sequence[int],
+    shape: build.TargetShape,
+    needs_truth: bool,
+    on_item: Callable[[str, Any], object] | None = None,
 ) -> Iterator[Source]:
-    """Samples of a dataset, read when their turn comes."""
+    """Samples of a dataset, read when their turn comes.
+
+    Args:
+        on_item: is shown every item that is read, with its sample id; in the threads that read.
+    """
 
     def reader(position: int) -> Callable[[], tuple[np.ndarray, np.ndarray | None]]:
         def read() -> tuple[np.ndarray, np.ndarray | None]:
             item = build.fetch(dataset, position, is_train=False)
+            if on_item is not None:
+                on_item(ids[position], item)
             return build.checked_arrays(item, ids[position], shape, needs_truth)
 
         return read

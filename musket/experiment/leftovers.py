@@ -15,7 +15,7 @@ from musket.core.types import Unit
 # What lies in predictions/ beside the stores: tables of dumpPredictionsToCSV, and scratch folders of an epoch.
 _TABLE = re.compile(r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv")
 _SCRATCH = re.compile(r"tmp-validation\d+\.\d+\.npy")
-_STORED = re.compile(r"\d+\.npy\.npz")
+_STORED = re.compile(r"(\d+|vectors)\.npy\.npz")
 
 
 def traces(layout: Layout, unit: Unit) -> list[Path]:

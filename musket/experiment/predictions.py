@@ -15,12 +15,15 @@ import numpy as np
 
 from musket.artifacts import predictions as artifacts
 from musket.artifacts.predictions import PredictionWriter, StoredPredictions
+from musket.config.schema import SegmentationSpec
 from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.identity import examples, fingerprint
 from musket.data.dataset import DataSet, SubDataSet, is_positive, target_of
 from musket.data.identity import sample_ids
 from musket.experiment import build, inference
 from musket.experiment.inference import Choice, MemberKey
+from musket.experiment.targets import heads_of
+from musket.predict.heads import Vectors, at_face
 from musket.predict.views import PLAIN, views_of
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ Lookup = Callable[[str, np.ndarray | None], np.ndarray]
 _DECISIVE = (
     "architecture",
     "backbone",
+    "pooling",
     "classes",
     "activation",
     "shape",
@@ -51,7 +55,9 @@ _PART = re.compile(r"(validation|train)(\d*)")
 
 
 class PredictionDataSet(DataSet):
-    """A dataset whose items have a ``prediction`` beside x, y and id: float32 scores, H x W x classes, read when asked.
+    """A dataset whose items have a ``prediction`` beside x, y and id: float32 scores, read when asked.
+
+    Of segmentation H x W x classes, of classification a vector, of several heads a list of vectors.
 
     Attributes:
         parent: the dataset itself; items are read from it.
@@ -67,6 +73,7 @@ class PredictionDataSet(DataSet):
         self.name = name
         self._lookup = lookup
         self._experiment = experiment
+        self._heads = None if experiment is None else heads_of(experiment.spec)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,7 +86,7 @@ class PredictionDataSet(DataSet):
         item.prediction = self.prediction(self.ids[index], build.as_image(item.x))
         return item
 
-    def prediction(self, sample: str, image: np.ndarray | None = None) -> np.ndarray:
+    def prediction(self, sample: str, image: np.ndarray | None = None) -> Vectors:
         """The prediction of a sample id, without reading the image.
 
         Args:
@@ -91,7 +98,13 @@ class PredictionDataSet(DataSet):
         """
         if sample not in self._known:
             raise DataError(f"there is no prediction of it in {self.name}", sample=sample)
-        return self._lookup(sample, image)
+        return at_face(self._lookup(sample, image), None if self._heads is None else self._heads.sizes)
+
+    def vectors(self) -> np.ndarray:
+        """Predictions of classification, samples x classes of all heads, float32; in the order of ``ids``."""
+        assert self._heads is not None, "maps of different sizes make no array"
+        rows = [self._lookup(sample, None) for sample in self.ids]
+        return np.stack(rows) if rows else np.zeros((0, sum(self._heads.sizes)), np.float32)
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -115,7 +128,7 @@ class PredictionDataSet(DataSet):
             w: weight of these predictions, 0..1.
 
         Raises:
-            DataError: the other one lacks samples. When reading an item: the maps differ in shape.
+            DataError: the other one lacks samples. When reading an item: the predictions differ in shape.
             MusketError: ``w`` is outside 0..1, or there is no such experiment.
         """
         if not 0 <= w <= 1:
@@ -132,7 +145,7 @@ class PredictionDataSet(DataSet):
         def mixed(sample: str, image: np.ndarray | None) -> np.ndarray:
             first, second = self._lookup(sample, image), theirs._lookup(sample, image)
             if first.shape != second.shape:
-                raise DataError(f"blend: maps of shapes {first.shape} and {second.shape}", sample=sample)
+                raise DataError(f"blend: predictions of shapes {first.shape} and {second.shape}", sample=sample)
             return np.float32(w) * first + np.float32(1 - w) * second
 
         return PredictionDataSet(self.ds, self.ids, mixed, self.name, self._experiment)
@@ -230,18 +243,24 @@ def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: C
     return PredictionDataSet(source.dataset, source.ids, found.read, source.name, experiment)
 
 
-def out_of_fold(experiment: Experiment, stage: Choice = None) -> PredictionDataSet:
+def out_of_fold(experiment: Experiment, stage: Choice = None, folds: Sequence[int] | None = None) -> PredictionDataSet:
     """Every sample of a validation part, in dataset order, predicted by the folds that did not train on it.
 
     The predictions are those stored as ``validation[...]F.npy``; a sample in several validation parts has their mean.
 
+    Args:
+        folds: only the parts of these; default all.
+
     Raises:
-        ArtifactError: a fold has no weights.
+        ArtifactError: a fold has no weights, or there are no folds.
     """
     data = experiment._prepare()
-    parts = [source_of(experiment, f"validation{fold}") for fold in range(len(data.folds))]
+    folds = range(len(data.folds)) if folds is None else folds
+    if not folds:
+        raise ArtifactError("no fold is trained to its end; train it first (fit)", experiment.layout.folder)
+    parts = [source_of(experiment, f"validation{fold}") for fold in folds]
     stores = [stored(experiment, part, part.fold, stage) for part in parts]
-    positions = sorted({position for fold in data.folds for position in fold.validation})
+    positions = sorted({position for fold in folds for position in data.folds[fold].validation})
     ids = [data.ids[position] for position in positions]
 
     def lookup(sample: str, image: np.ndarray | None) -> np.ndarray:
@@ -337,8 +356,11 @@ def folder_of(experiment: Experiment, source: Source, keys: Sequence[MemberKey],
 
 
 def scale(experiment: Experiment) -> int | None:
-    """How the config wants predictions stored."""
-    return artifacts.scale_of(experiment.spec.compressPredictionsAsInts, experiment.spec.compressScale)
+    """How the config wants predictions stored; vectors are small, and may be any number: always as float32."""
+    spec = experiment.spec
+    if not isinstance(spec, SegmentationSpec):
+        return None
+    return artifacts.scale_of(spec.compressPredictionsAsInts, spec.compressScale)
 
 
 def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], ttflips: Any = False) -> str:

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from musket.artifacts import records
-from musket.artifacts.predictions import PredictionWriter
-from musket.config.cross_checks import bare_figure
-from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError
+from musket.config.logged_figures import bare_figure
+from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.data.dataset import check_rows
 from musket.experiment import final_metrics, inference
 from musket.experiment import predictions as stores
 from musket.experiment.build import TargetShape
-from musket.experiment.inference import Choice, MemberKey
-from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of
+from musket.experiment.class_names import class_names
+from musket.experiment.inference import Choice
+from musket.experiment.judge import Group, Judge, Part, Scores
+from musket.experiment.predictions import PredictionDataSet, Source, part_of
 from musket.experiment.prepare_data import PreparedData
 from musket.experiment.run import trained_folds
-from musket.metrics.build import MetricSet
-from musket.metrics.catalogue import METRICS, find_column
-from musket.metrics.final import ItemMetric, WithTreshold, flat
-from musket.metrics.metric import Metric
+from musket.experiment.targets import heads_of
+from musket.metrics.catalogue import find_column
+from musket.metrics.final import WithTreshold
+from musket.metrics.tally import THRESHOLD
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
-
-Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Networks whose mean prediction is judged."""
-
-    folds: tuple[int, ...]
-    stages: tuple[int, ...]
-
-    @property
-    def keys(self) -> list[MemberKey]:
-        return [MemberKey(fold, stage) for fold in self.folds for stage in self.stages]
 
 
 @dataclass
@@ -50,11 +36,13 @@ class Evaluation:
     """What summary.yaml is to hold, and what a user's own metrics came to grief over.
 
     Attributes:
+        parts: of a classification, what is to be written by class.
         missing: what ``experiment_result`` asks for, where no metric gave it; in words.
     """
 
     summary: dict[str, Any] = field(default_factory=dict)
     failed: dict[str, Exception] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
     missing: str = ""
 
     def raise_if_failed(self) -> None:
@@ -102,25 +90,31 @@ def summarize(experiment: Experiment, data: PreparedData, folds: Sequence[int], 
     once, whatever the number of stages and folds, and no more than a few are held.
 
     Functions of (model, dataset), and tables, get their predictions from disk: stored on the way, as
-    :meth:`Experiment.predictions` finds them.
+    :meth:`Experiment.predictions` finds them. Predictions of classification are always stored.
     """
     spec, layout = experiment.spec, experiment.layout
     stages = range(len(spec.stages))
     blocks = [*((stage,) for stage in stages), tuple(stages)]
     result = Evaluation()
-    judge = _Judge(experiment, data, result.failed)
+    judge = Judge(experiment, data, result.failed)
     per_fold = []
+    out_of_fold: list[Part] = []
     for fold in folds:
         groups = [Group((fold,), block) for block in blocks]
         source = part_of(data, data.folds[fold].validation, f"validation{fold}", fold)
-        per_fold.append(judge.scores(source, groups))
+        figures, part = judge.scores(source, groups)
+        per_fold.append(figures)
+        out_of_fold += [] if part is None else [part]
         _dump(experiment, source, "validation", [fold])
+    if out_of_fold:
+        result.parts.append(_joined("validation", out_of_fold))
     holdout: list[Scores] | None = None
     if data.holdout:
         groups = [Group(tuple(folds), block) for block in blocks]
         source = part_of(data, data.holdout, "holdout")
         alone = [Group((fold,), (stages[-1],)) for fold in folds] if spec.dumpPredictionsToCSV else []
-        holdout = judge.scores(source, groups, alone)
+        holdout, part = judge.scores(source, groups, alone)
+        result.parts += [] if part is None else [part]
         _dump(experiment, source, "holdout", folds)
     summaries = [
         _block([fold[number] for fold in per_fold], None if holdout is None else holdout[number], result.failed)
@@ -140,6 +134,35 @@ def summarize(experiment: Experiment, data: PreparedData, folds: Sequence[int], 
     if result.failed:
         result.summary["failed"] = {name: f"{type(error).__name__}: {error}" for name, error in result.failed.items()}
     return result
+
+
+def _joined(name: str, parts: Sequence[Part]) -> Part:
+    """The parts of several folds as one; of a sample in more than one the mean prediction."""
+    ids = list(dict.fromkeys(sample for part in parts for sample in part.ids))
+    row_of = {sample: row for row, sample in enumerate(ids)}
+    rows = np.array([row_of[sample] for part in parts for sample in part.ids])
+    given, found = (np.concatenate([getattr(part, side) for part in parts]) for side in ("truth", "scores"))
+    truth, scores = np.zeros((2, len(ids), given.shape[1]), np.float32)
+    truth[rows] = given
+    np.add.at(scores, rows, found)
+    return Part(name, ids, truth, scores / np.bincount(rows)[:, None].astype(np.float32))
+
+
+def write_by_class(experiment: Experiment, data: PreparedData, parts: Sequence[Part]) -> None:
+    """Write the table by class and the confusion matrix of out-of-fold and holdout predictions of a classification.
+
+    Raises:
+        ArtifactError: a file cannot be written.
+    """
+    heads = heads_of(experiment.spec)
+    if heads is None:
+        return
+    from musket.report.classes import write_evaluation
+
+    names = [one or None for one in class_names(data.source, experiment.spec) or [None] * len(heads.sizes)]
+    outputs = (heads.sizes, heads.activations, heads.names)
+    for part in parts:
+        write_evaluation(experiment.layout.evaluation, part.name, part.truth, part.scores, outputs, names)
 
 
 def _block(per_fold: Sequence[Scores], holdout: Scores | None, failed: Iterable[str]) -> dict[str, Any]:
@@ -183,103 +206,6 @@ def _result(experiment: Experiment, block: dict[str, Any], folds: Sequence[int])
     return {"name": asked, "value": math.fsum(best) / len(best)} if best else None
 
 
-def _is_final(experiment: Experiment, name: str) -> bool:
-    """Whether a final metric has this very name; else it is a further figure, ``<metric>_<key>``, of another one."""
-    try:
-        final_metrics.find_final(experiment, name)
-    except ConfigError:
-        return False
-    return True
-
-
-class _Judge:
-    """Judges parts of the data; everything is built afresh for every part and group."""
-
-    def __init__(self, experiment: Experiment, data: PreparedData, failed: dict[str, Exception]):
-        self.experiment = experiment
-        self.data = data
-        self.failed = failed
-        spec = experiment.spec
-        names = [metric.name for metric in spec.final_metrics]
-        bare = None if spec.experiment_result is None else bare_figure(spec.experiment_result)
-        extra = bare is not None and bare in METRICS and find_column(bare, spec.metrics) is None
-        self.metrics = [*spec.metrics, *([bare] if extra and bare else [])]
-        if bare is not None and bare not in (*names, "loss") and bare not in METRICS and _is_final(experiment, bare):
-            names.append(bare)
-        self.names = names
-        found = {name: final_metrics.find_final(experiment, name) for name in names}
-        self.functions = {name: metric for name, metric in found.items() if not isinstance(metric, Metric)}
-
-    def scores(self, source: Source, groups: Sequence[Group], alone: Sequence[Group] = ()) -> list[Scores]:
-        """Figures of each group on a part of the data.
-
-        Args:
-            alone: groups whose predictions are stored without being judged.
-        """
-        experiment, spec = self.experiment, self.experiment.spec
-        judged = list(dict.fromkeys(groups))  # of a single stage the mean of all stages is the same group
-        every = list(dict.fromkeys([*judged, *alone]))
-        stored = every if self.functions or spec.dumpPredictionsToCSV else []
-        keys = list(dict.fromkeys(key for group in every for key in group.keys))
-        model = inference.TrainedModel(spec, experiment.layout, keys)
-        metrics = [self._metrics() for _ in judged]
-        positions = range(len(source.ids))
-        samples = inference.dataset_sources(
-            source.dataset, source.ids, positions, TargetShape.of(spec), needs_truth=True
-        )
-        writers = [self._writer(source, group) for group in stored]
-        with contextlib.ExitStack() as stack:
-            for writer in writers:
-                stack.enter_context(writer)
-            members = [[keys.index(key) for key in group.keys] for group in every]
-            for scored in model.scored(samples, groups=members):
-                assert scored.truth is not None
-                truth = torch.from_numpy(scored.truth.astype("uint8")).permute(2, 0, 1)[None]
-                for metric, scores in zip(metrics, scored.scores, strict=False):
-                    metric.update(truth, torch.from_numpy(scores).permute(2, 0, 1)[None])
-                for writer, scores in zip(writers, scored.scores, strict=False):
-                    writer.add(scored.id, scores, scored.image)
-        found = dict(zip(judged, (metric.compute() for metric in metrics), strict=True))
-        for group, writer in zip(judged, writers, strict=False):
-            store = stores.reopened(writer.folder, writer.digest)
-            dataset = PredictionDataSet(source.dataset, source.ids, store.read, source.name, experiment)
-            found[group] |= self._of_dataset(dataset, group)
-        return [found[group] for group in groups]
-
-    def _metrics(self) -> MetricSet:
-        also = [final_metrics.find_final(self.experiment, name) for name in self.names if name not in self.functions]
-        cautious = [final_metrics.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
-        return MetricSet(
-            self.metrics,
-            evaluation=True,
-            activation=self.experiment.spec.activation,
-            also=[metric for metric in cautious if isinstance(metric, Metric)],
-        )
-
-    def _writer(self, source: Source, group: Group) -> PredictionWriter:
-        folder = stores.folder_of(self.experiment, source, group.keys)
-        return PredictionWriter(
-            folder, stores.digest(self.experiment, source, group.keys), stores.scale(self.experiment)
-        )
-
-    def _of_dataset(self, dataset: PredictionDataSet, group: Group) -> Scores:
-        """What functions of (model, dataset) say; an error is kept, and the function not asked again."""
-        figures: Scores = {}
-        for name, function in self.functions.items():
-            if name in self.failed:
-                continue
-            model = FoldsAndStages(self.experiment, _one_or_all(group.folds), _one_or_all(group.stages))
-            try:
-                figures |= flat(name, function(model, dataset))
-            except Exception as error:  # noqa: BLE001 (raised when the summary is safe)
-                self.failed[name] = error
-        return figures
-
-
-def _one_or_all(numbers: Sequence[int]) -> int | list[int]:
-    return numbers[0] if len(numbers) == 1 else list(numbers)
-
-
 def _dump(experiment: Experiment, source: Source, part: str, folds: Sequence[int]) -> None:
     """Truth and predictions of the last stage as CSV, fold by fold, when the config asks for it."""
     if not experiment.spec.dumpPredictionsToCSV:
@@ -294,7 +220,8 @@ def _dump(experiment: Experiment, source: Source, part: str, folds: Sequence[int
 
 
 OfItem = Callable[[Any, Any], Any]
-"""``f(truth, prediction > threshold)``: both H x W x classes, bool; a number per item, None or nan leaves it out."""
+"""``f(truth, prediction > threshold)``: both bool and H x W x classes, or vectors of all heads side by side (truth as
+numbers where a head gives plain values); a number per item, None or nan leaves it out."""
 
 
 def best_threshold(experiment: Experiment, source: Source, fold: Choice, stage: Choice, func: OfItem) -> Scores:
@@ -307,9 +234,10 @@ def best_threshold(experiment: Experiment, source: Source, fold: Choice, stage: 
     model = inference.load(experiment.spec, experiment.layout, experiment._fold_count(), fold, stage)
     shape = TargetShape.of(experiment.spec)
     samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=True)
+    values = final_metrics.gives_values(experiment.spec)
     for scored in model.scored(samples):
         assert scored.truth is not None
-        metric.onItem(scored.scores[0], scored.truth.astype(bool))
+        metric.onItem(scored.scores[0], scored.truth if values else scored.truth > THRESHOLD)
     threshold, score = metric.best()
     if math.isnan(threshold):
         raise DataError(f"the function says nothing of any of the {len(source.ids)} items of {source.name}")

@@ -44,7 +44,7 @@ def score_columns(
     ``HEAD_0``, ``HEAD_1``, ....
 
     Args:
-        class_names: of each head, or None.
+        class_names: of each head, or None. A head of one class may have two names, for its absence and its presence.
     """
     return _columns(head_sizes, class_names, head_names) or _columns(head_sizes, [None] * len(head_sizes), head_names)
 
@@ -56,5 +56,5 @@ def _columns(
     columns = ["image"]
     for size, names, head in zip(head_sizes, class_names, head_names, strict=True):
         before = f"{head}_" if len(head_sizes) > 1 else "" if names else "score_"
-        columns += [f"{before}{name}" for name in names or range(size)]
+        columns += [f"{before}{name}" for name in (names or range(size))[-size:]]
     return columns[1:] if len(set(columns)) == len(columns) else []

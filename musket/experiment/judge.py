@@ -1,0 +1,223 @@
+"""Figures of trained networks on a part of the data; what they predict is stored on the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from musket.artifacts.predictions import PredictionWriter
+from musket.config.logged_figures import bare_figure
+from musket.core.errors import ConfigError
+from musket.experiment import final_metrics, inference
+from musket.experiment import predictions as stores
+from musket.experiment.build import TargetShape
+from musket.experiment.class_names import class_names
+from musket.experiment.inference import MemberKey
+from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source
+from musket.experiment.prepare_data import PreparedData
+from musket.experiment.targets import heads_of
+from musket.metrics.build import MetricSet
+from musket.metrics.catalogue import METRICS, find_column
+from musket.metrics.final import ItemMetric, flat
+from musket.metrics.heads import HeadLayout
+from musket.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from musket.config.schema import NetworkSpec
+    from musket.experiment.facade import Experiment
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks whose mean prediction is judged."""
+
+    folds: tuple[int, ...]
+    stages: tuple[int, ...]
+
+    @property
+    def keys(self) -> list[MemberKey]:
+        return [MemberKey(fold, stage) for fold in self.folds for stage in self.stages]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Truth and scores of some samples of a classification, the scores being the mean of all stages.
+
+    Attributes:
+        name: ``validation`` or ``holdout``.
+        truth, scores: samples x classes of all heads, float32.
+    """
+
+    name: str
+    ids: Sequence[str]
+    truth: np.ndarray
+    scores: np.ndarray
+
+
+class Judge:
+    """Judges parts of the data; everything is built afresh for every part and group."""
+
+    def __init__(self, experiment: Experiment, data: PreparedData, failed: dict[str, Exception]):
+        self.experiment = experiment
+        self.data = data
+        self.failed = failed
+        spec = experiment.spec
+        names = [metric.name for metric in spec.final_metrics]
+        bare = None if spec.experiment_result is None else bare_figure(spec.experiment_result)
+        extra = bare is not None and bare in METRICS and find_column(bare, spec.metrics) is None
+        self.metrics = [*spec.metrics, *([bare] if extra and bare else [])]
+        if bare is not None and bare not in (*names, "loss") and bare not in METRICS and _is_final(experiment, bare):
+            names.append(bare)
+        self.names = names
+        found = {name: final_metrics.find_final(experiment, name) for name in names}
+        self.functions = {name: metric for name, metric in found.items() if not isinstance(metric, Metric)}
+        self.heads = head_layout(spec, data.source)
+
+    def scores(
+        self, source: Source, groups: Sequence[Group], alone: Sequence[Group] = ()
+    ) -> tuple[list[Scores], Part | None]:
+        """Figures of each group on a part of the data; of vectors also truth and scores of the last group.
+
+        Args:
+            alone: groups whose predictions are stored without being judged.
+        """
+        experiment, spec = self.experiment, self.experiment.spec
+        judged = list(dict.fromkeys(groups))  # of a single stage the mean of all stages is the same group
+        every = list(dict.fromkeys([*judged, *alone]))
+        stored = every if self.functions or spec.dumpPredictionsToCSV or not spec.gives_maps else []
+        keys = list(dict.fromkeys(key for group in every for key in group.keys))
+        model = inference.TrainedModel(spec, experiment.layout, keys)
+        shown = (_Vectors if self.heads else _Maps)([self._metrics() for _ in judged])
+        positions = range(len(source.ids))
+        samples = inference.dataset_sources(
+            source.dataset, source.ids, positions, TargetShape.of(spec), needs_truth=True
+        )
+        writers = [self._writer(source, group) for group in stored]
+        with contextlib.ExitStack() as stack:
+            for writer in writers:
+                stack.enter_context(writer)
+            members = [[keys.index(key) for key in group.keys] for group in every]
+            for scored in model.scored(samples, groups=members):
+                assert scored.truth is not None
+                shown.add(scored.truth, scored.scores)
+                for writer, scores in zip(writers, scored.scores, strict=False):
+                    writer.add(scored.id, scores, scored.image)
+        found = dict(zip(judged, shown.figures(), strict=True))
+        for group, writer in zip(judged, writers, strict=False):
+            if not self.functions:
+                break
+            store = stores.reopened(writer.folder, writer.digest)
+            dataset = PredictionDataSet(source.dataset, source.ids, store.read, source.name, experiment)
+            found[group] |= self._of_dataset(dataset, group)
+        part = None
+        if isinstance(shown, _Vectors):
+            part = Part(source.name, source.ids, shown.truth, shown.scores_of(judged.index(groups[-1])))
+        return [found[group] for group in groups], part
+
+    def _metrics(self) -> MetricSet:
+        also = [final_metrics.find_final(self.experiment, name) for name in self.names if name not in self.functions]
+        cautious = [final_metrics.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
+        return MetricSet(
+            self.metrics,
+            evaluation=True,
+            activation=self.experiment.spec.activation,
+            heads=self.heads,
+            also=[metric for metric in cautious if isinstance(metric, Metric)],
+        )
+
+    def _writer(self, source: Source, group: Group) -> PredictionWriter:
+        folder = stores.folder_of(self.experiment, source, group.keys)
+        return PredictionWriter(
+            folder, stores.digest(self.experiment, source, group.keys), stores.scale(self.experiment)
+        )
+
+    def _of_dataset(self, dataset: PredictionDataSet, group: Group) -> Scores:
+        """What functions of (model, dataset) say; an error is kept, and the function not asked again."""
+        figures: Scores = {}
+        for name, function in self.functions.items():
+            if name in self.failed:
+                continue
+            model = FoldsAndStages(self.experiment, _one_or_all(group.folds), _one_or_all(group.stages))
+            try:
+                figures |= flat(name, function(model, dataset))
+            except Exception as error:  # noqa: BLE001 (raised when the summary is safe)
+                self.failed[name] = error
+        return figures
+
+
+def _is_final(experiment: Experiment, name: str) -> bool:
+    """Whether a final metric has this very name; else it is a further figure, ``<metric>_<key>``, of another one."""
+    try:
+        final_metrics.find_final(experiment, name)
+    except ConfigError:
+        return False
+    return True
+
+
+class _Maps:
+    """Shows maps to the metrics of every group, one image at a time, for they differ in size."""
+
+    def __init__(self, metrics: Sequence[MetricSet]):
+        self.metrics = metrics
+
+    def add(self, truth: np.ndarray, scores: Sequence[np.ndarray]) -> None:
+        """Take in a sample: its mask, and its map by every group."""
+        mask = torch.from_numpy(truth.astype("uint8")).permute(2, 0, 1)[None]
+        for metric, one in zip(self.metrics, scores, strict=False):
+            metric.update(mask, torch.from_numpy(one).permute(2, 0, 1)[None])
+
+    def figures(self) -> list[Scores]:
+        """What the metrics of each group say."""
+        return [metric.compute() for metric in self.metrics]
+
+
+class _Vectors:
+    """Gathers vectors and shows them to the metrics of every group all at once; one by one would take far longer."""
+
+    def __init__(self, metrics: Sequence[MetricSet]):
+        self.metrics = metrics
+        self._truth: list[np.ndarray] = []
+        self._scores: list[list[np.ndarray]] = [[] for _ in metrics]
+
+    def add(self, truth: np.ndarray, scores: Sequence[np.ndarray]) -> None:
+        """Take in a sample: its target, and its vector by every group."""
+        self._truth.append(truth)
+        for gathered, one in zip(self._scores, scores, strict=False):
+            gathered.append(one)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Targets, samples x classes."""
+        return np.stack(self._truth)
+
+    def scores_of(self, group: int) -> np.ndarray:
+        """Vectors by a group, samples x classes."""
+        return np.stack(self._scores[group])
+
+    def figures(self) -> list[Scores]:
+        """What the metrics of each group say."""
+        truth = torch.from_numpy(self.truth)
+        for group, metric in enumerate(self.metrics):
+            metric.update(truth, torch.from_numpy(self.scores_of(group)))
+        return [metric.compute() for metric in self.metrics]
+
+
+def head_layout(spec: NetworkSpec, dataset: Any) -> HeadLayout | None:
+    """The heads of a classification as its metrics see them, their classes named by the dataset; None for maps."""
+    heads = heads_of(spec)
+    if heads is None:
+        return None
+    names = class_names(dataset, spec)
+    classes = () if names is None else tuple(map(tuple, names))
+    return HeadLayout(heads.sizes, heads.activations, heads.names, classes)
+
+
+def _one_or_all(numbers: Sequence[int]) -> int | list[int]:
+    return numbers[0] if len(numbers) == 1 else list(numbers)

@@ -1,0 +1,180 @@
+"""Tables of submissions: a dataset predicted and written as rows, in one go; and the thresholds that cut its scores."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from musket.artifacts.files import write_atomic
+from musket.core.errors import MusketError
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
+from musket.data.folders import ConstrainedDirectory, DirectoryDataSet
+from musket.data.identity import sample_ids
+from musket.experiment import inference
+from musket.experiment.build import TargetShape
+from musket.experiment.class_names import class_names
+from musket.experiment.inference import Choice
+from musket.experiment.predictions import PredictionDataSet, out_of_fold
+from musket.experiment.run import trained_folds
+from musket.experiment.targets import heads_of, target_vectors
+from musket.metrics.heads import kind_of
+from musket.metrics.per_class import best_thresholds
+from musket.predict.heads import at_face, score_columns
+from musket.predict.runner import Failures
+from musket.predict.sinks import rle_rows, score_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from musket.experiment.facade import Experiment
+
+Encode = Callable[..., Any]
+"""``encode(item, encode_y, treshold)`` -> a row, or a list of them."""
+
+BEST = "best"
+
+
+def submit(
+    experiment: Experiment,
+    dataset: Any,
+    path: Path,
+    fold: Choice = None,
+    stage: Choice = None,
+    ttflips: Any = False,
+    treshold: Any = 0.5,
+) -> pd.DataFrame:
+    """See :meth:`Experiment.submit`."""
+    import pandas as pd
+
+    dataset = _opened(experiment, dataset)
+    best = isinstance(treshold, str) and treshold == BEST
+    limits = np.array(find_thresholds(experiment, stages=stage)) if best else np.array(_checked(treshold))
+    encode = _encoder(experiment, dataset)
+    heads = heads_of(experiment.spec)
+    sizes = None if heads is None else heads.sizes
+    model = experiment.load_model(fold, stage)
+    items: dict[str, Any] = {}  # read and not encoded yet
+    ids = sample_ids(dataset)
+    shape = TargetShape.of(experiment.spec)
+    sources = inference.dataset_sources(dataset, ids, range(len(ids)), shape, False, items.__setitem__)
+    columns = score_columns_of(experiment) if encode is None and sizes is not None else []
+    rows: list[Any] = []
+    failures = Failures()
+    for scored in model.scored(sources, failures=failures, ttflips=ttflips):
+        item, scores = copy.copy(items.pop(scored.id)), scored.scores[0]  # a copy: the dataset may keep its own
+        if encode is not None:
+            item.prediction = at_face(parted_at_half(scores, limits) if best else scores, sizes)
+            found = encode(item, False, 0.5 if best else float(limits))
+        elif sizes is None:
+            found = rle_rows(scored.id, scores, float(limits))
+        else:
+            found = score_row(scored.id, scores, columns)
+        rows += [found] if isinstance(found, Mapping) else found
+    failures.raise_if_any()
+    frame = getattr(dataset, "_create_dataframe", pd.DataFrame)(rows)
+    write_atomic(path, frame.to_csv(index=False))
+    return frame
+
+
+def _opened(experiment: Experiment, dataset: Any) -> Any:
+    """The dataset that is meant: itself, one by name, or the images of a folder."""
+    named = isinstance(dataset, str) and (dataset in experiment.spec.datasets or not Path(dataset).is_dir())
+    if named:
+        return experiment.get_dataset(dataset)
+    folder = isinstance(dataset, str | Path | ConstrainedDirectory)
+    return DirectoryDataSet(dataset) if folder else dataset
+
+
+def _encoder(experiment: Experiment, dataset: Any) -> Encode | None:
+    """What writes an item as rows: the dataset itself, or the one that is trained on; None when neither can."""
+    own = own_encoder(dataset)
+    if own is not None:
+        return own
+    trained_on = _trained_on(experiment)
+    return None if trained_on is None else own_encoder(trained_on)
+
+
+def _trained_on(experiment: Experiment) -> Any:
+    """The dataset of the experiment; None where the config names none, and none was handed over."""
+    known = experiment.spec.dataset is not None or experiment._prepared is not None
+    return experiment._source(None) if known else None
+
+
+def own_encoder(dataset: Any) -> Encode | None:
+    """The method by which a dataset, or what it is a view of, writes an item as rows; None when it has none."""
+    if isinstance(dataset, SubDataSet | PredictionDataSet):
+        return None if own_encoder(dataset.ds) is None else dataset.encode
+    if isinstance(dataset, CompositeDataSet):
+        return dataset.encode if all(map(own_encoder, dataset.components)) else None
+    unable = getattr(type(dataset), "_encode_item", None) is DataSet._encode_item
+    return None if unable else getattr(dataset, "encode", None)
+
+
+def score_columns_of(experiment: Experiment) -> list[str]:
+    """Names of the scores of a vector in tables: those of the classes, where the dataset trained on has any.
+
+    Warns where it cannot be had; networks predict without it, as on another machine.
+    """
+    heads = heads_of(experiment.spec)
+    assert heads is not None, "only vectors have columns"
+    try:
+        dataset = _trained_on(experiment)
+    except MusketError as error:
+        warnings.warn(f"columns are called by number, for the classes have no names: {error}", stacklevel=2)
+        dataset = None
+    names = None if dataset is None else class_names(dataset, experiment.spec)
+    return score_columns(heads.sizes, names or [None] * len(heads.sizes), heads.names)
+
+
+# ---------------------------------------------------------------------------------------------------- thresholds
+
+
+def _checked(treshold: Any) -> float:
+    """A single threshold. Raises MusketError when it is none."""
+    if isinstance(treshold, bool) or not isinstance(treshold, Real) or not 0 <= float(treshold) <= 1:
+        raise MusketError(f'treshold: a number from 0 to 1, or "{BEST}"; found {treshold!r}')
+    return float(treshold)
+
+
+def find_thresholds(
+    experiment: Experiment, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = None
+) -> list[float]:
+    """See :meth:`Experiment.find_thresholds`."""
+    heads = heads_of(experiment.spec)
+    if heads is None:
+        raise MusketError(
+            "thresholds by class are those of classification; for masks there is find_optimal_treshold_by_validation"
+        )
+    searched = np.repeat([kind_of(activation) == "labels" for activation in heads.activations], heads.sizes)
+    if not searched.any():
+        raise MusketError(
+            "no head has classes that count each on its own (activation: sigmoid), so there is nothing to threshold: "
+            "of exclusive classes the highest is taken"
+        )
+    data = experiment._prepare()
+    found = out_of_fold(experiment, stages, trained_folds(experiment.spec, experiment.layout, len(data.folds)))
+    positions = {sample: position for position, sample in enumerate(data.ids)}
+    truth = target_vectors(experiment.spec, data, [positions[sample] for sample in found.ids])
+    thresholds = np.full(len(searched), math.nan)
+    thresholds[searched] = best_thresholds(truth[:, searched], found.vectors()[:, searched], figure=figure)
+    return thresholds.tolist()
+
+
+def parted_at_half(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Scores 0..1 stretched on both sides of their thresholds so that exactly those above them are above 0.5.
+
+    Encoders know a single threshold. Those of a nan threshold stay as they are.
+    """
+    scores = scores.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = 0.5 + 0.5 * (scores - thresholds) / (1 - thresholds)
+        below = 0.5 * scores / thresholds
+    parted = np.where(scores > thresholds, np.maximum(above, np.nextafter(0.5, 1)), np.minimum(below, 0.5))
+    return np.where(np.isnan(thresholds), scores, np.nan_to_num(parted, nan=0.5))
