@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from musket.artifacts.files import write_atomic
 from musket.config import legacy
 from musket.config.bind import Option, options_of
-from musket.config.cross_checks import Vocabulary
 from musket.config.export import field_docs
 from musket.config.schema import NOT_YET, ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
+from musket.config.vocabulary import Vocabulary
 from musket.core.registry import Registry
 from musket.experiment.vocabulary import vocabulary
 from musket.models.catalogue import encoders

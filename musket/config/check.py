@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from musket.config import cross_checks, legacy
+from musket.config import cross_checks, legacy, logged_figures, output_checks
 from musket.config.bind import bind, options_of
-from musket.config.cross_checks import Finding, Vocabulary
+from musket.config.bind_parts import bind_all
 from musket.config.preprocessing import check_preprocessing
 from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
@@ -42,6 +42,7 @@ from musket.config.tree import (
     plain,
     tree,
 )
+from musket.config.vocabulary import Finding, Vocabulary, architecture_entry, architectures_of
 from musket.core.errors import ConfigError, ConfigWarning, Problem
 
 Overrides = Mapping[str, Any] | Iterable[str]
@@ -209,8 +210,8 @@ def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) ->
     extra = {key: entry for key, entry in root.entries.items() if key not in fields}
     architecture = None
     if issubclass(model, NetworkSpec) and "architecture" in root.entries:
-        registry = cross_checks.architectures_of(model, vocabulary)
-        architecture = cross_checks.architecture_entry(plain(root.entries["architecture"].value), registry)
+        registry = architectures_of(model, vocabulary)
+        architecture = architecture_entry(plain(root.entries["architecture"].value), registry)
     supplied = {*fields, *vocabulary.supplied}  # a key the config has itself is no option
     taken: Collection[str] = ()
     if architecture is not None and (extra or not isinstance(architecture.target, str)):
@@ -335,32 +336,35 @@ def _meaning(
 ) -> tuple[ExperimentSpec, list[Finding], list[Finding]]:
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
     if isinstance(spec, NetworkSpec) and not spec.activation and spec.classes is not None:
-        spec = spec.model_copy(update={"activation": cross_checks.default_activation(spec.classes)})
-    findings = [*cross_checks.check_optimizer(spec, vocabulary), *cross_checks.check_metrics(spec, absent, vocabulary)]
-    findings += [*cross_checks.check_final_metrics(spec, vocabulary), *cross_checks.check_data(spec, vocabulary)]
+        spec = spec.model_copy(update={"activation": output_checks.default_activation(spec.classes)})
+    findings = [
+        *cross_checks.check_optimizer(spec, vocabulary),
+        *logged_figures.check_metrics(spec, absent, vocabulary),
+    ]
+    findings += [*logged_figures.check_final_metrics(spec, vocabulary), *cross_checks.check_data(spec, vocabulary)]
     findings += check_preprocessing(spec.preprocessing, vocabulary.preprocessors, spec.declarations)
     if isinstance(spec, ImageSpec):
         findings += [*cross_checks.check_freezing(spec, vocabulary), *cross_checks.check_images(spec, absent)]
     remarks = list(cross_checks.without_effect(spec))
     if not isinstance(spec, NetworkSpec):
-        spec, found = cross_checks.bind_all(spec, vocabulary, lambda stages: ())
+        spec, found = bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
     findings += [
-        *cross_checks.check_heads(spec, absent),
-        *cross_checks.check_network(spec, options, absent, vocabulary),
+        *output_checks.check_heads(spec, absent),
+        *output_checks.check_network(spec, options, absent, vocabulary),
     ]
-    findings += cross_checks.check_losses(spec, absent, vocabulary)
+    findings += output_checks.check_losses(spec, absent, vocabulary)
     network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}
-    columns = cross_checks.logged(network, vocabulary) if known else []
+    columns = logged_figures.logged(network, vocabulary) if known else []
     if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
         spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})
         words = "not given, and binary_accuracy is not among metrics; val_loss decides which epoch is the best"
         remarks.append(Finding(("primary_metric",), words))
     if columns and "primary_metric" not in absent:
-        findings += cross_checks.check_primary(spec, columns, vocabulary)
-    spec, found = cross_checks.bind_all(
-        spec, vocabulary, lambda stages: cross_checks.logged(network, vocabulary, stages) if known else ()
+        findings += logged_figures.check_primary(spec, columns, vocabulary)
+    spec, found = bind_all(
+        spec, vocabulary, lambda stages: logged_figures.logged(network, vocabulary, stages) if known else ()
     )
     findings += found
     return (spec if findings or absent else cross_checks.canonical(spec, columns, vocabulary)), findings, remarks

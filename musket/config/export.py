@@ -16,8 +16,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 
 from musket.config import legacy, schema
 from musket.config.bind import Option, Options, options_of, strict
-from musket.config.cross_checks import Vocabulary
 from musket.config.schema import DIALECTS, ExperimentSpec, SegmentationSpec, StageSpec
+from musket.config.vocabulary import Vocabulary
 from musket.core.registry import Registry
 
 Schema = dict[str, Any]

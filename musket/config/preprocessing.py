@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from musket.config.bind import bind
-from musket.config.cross_checks import Finding, Findings, missing_entry
 from musket.config.tree import Loc, describe
 from musket.config.values import Call, read_call
+from musket.config.vocabulary import Finding, Findings, missing_entry
 from musket.core.registry import Registry
 
 

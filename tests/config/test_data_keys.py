@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from musket.config.check import check_text, unavailable
-from musket.config.cross_checks import Vocabulary
 from musket.config.schema import ExperimentSpec
+from musket.config.vocabulary import Vocabulary
 from musket.core.errors import ConfigError, ConfigWarning
 
 MINIMUM = """\
