@@ -9,17 +9,17 @@ import numpy as np
 from musket.core.cells import Window
 from musket.core.errors import MusketError
 from musket.core.types import PredictionItem
-from musket.data.derived import DerivedDataSet, like
+from musket.data.derived import DerivedDataSet, in_maps, like
 from musket.data.draws import draws
 
 Strategy = Literal["center", "random"]
 
 
 class AspectRatioDataSet(DerivedDataSet):
-    """The largest part of every image that has a given ratio, and the same part of its mask.
+    """The largest part of every image that has a given ratio, and the same part of its mask; labels stay.
 
     Args:
-        child: dataset of images with masks (or without).
+        child: dataset of images with masks or labels (or without).
         target_ratio: width and height of the ratio; (4, 3) is a third wider than high.
         strategy: where the part lies. center; random: for training items at a share of the room, drawn from 0 to 1 and
             the same for x and y; in the middle for all others.
@@ -43,14 +43,13 @@ class AspectRatioDataSet(DerivedDataSet):
         self.target_ratio, self.strategy, self.seed = target_ratio, strategy, seed
 
     def get_target(self, index: int) -> Any:
-        target = super().get_target(index)
-        return None if target is None else target[self._window(target, 0.5).slices]
+        return in_maps(super().get_target(index), lambda mask: mask[self._window(mask, 0.5).slices])
 
     def _changed(self, item: PredictionItem, index: int, is_train: bool) -> PredictionItem:
         at_random = is_train and self.strategy == "random"
         share = float(draws(self.seed, "aspect", index).random()) if at_random else 0.5
         part = self._window(item.x, share).slices
-        return like(item, item.x[part], None if item.y is None else item.y[part])
+        return like(item, item.x[part], in_maps(item.y, lambda mask: mask[part]))
 
     def _window(self, array: np.ndarray, share: float) -> Window:
         rows, columns = array.shape[:2]

@@ -15,7 +15,7 @@ import numpy as np
 from musket.core.errors import DataError
 from musket.core.geometry import resize_image, resize_mask, with_channels
 from musket.core.types import PredictionItem
-from musket.data.derived import DerivedDataSet, like
+from musket.data.derived import DerivedDataSet, is_map, like
 from musket.data.draws import draws
 from musket.data.images import IMAGE_EXTENSIONS, read_image
 
@@ -192,6 +192,9 @@ class WithBackgrounds(DerivedDataSet):
         ds: dataset of images with masks.
         bg: where backgrounds come from, and how objects are cut out.
         rate: share of training items that keep their own background, 0..1.
+
+    Raises:
+        DataError: (when an item is read) it has labels in place of a mask.
     """
 
     def __init__(self, ds: Any, bg: Backgrounds, rate: float = 0.5):
@@ -202,6 +205,12 @@ class WithBackgrounds(DerivedDataSet):
     def _changed(self, item: PredictionItem, index: int, is_train: bool) -> PredictionItem:
         if not is_train or item.y is None:
             return item
+        if not is_map(item.y):
+            raise DataError(
+                "WithBackgrounds pastes what a mask shows onto other pictures, and this sample has a label in its "
+                "place; leave it out, or use BlendedDataSet",
+                sample=str(item.id),
+            )
         image, mask = with_channels(np.asarray(item.x)), with_channels(np.asarray(item.y))
         random = draws("background", index)
         image, mask = replace_background(image, mask, random, self.bg, self.rate, self.bg.erosion, self.bg.augmenters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 from musket.core.errors import DataError, MusketError
 from musket.core.geometry import resize_image, resize_mask, with_channels
 from musket.core.types import PredictionItem
-from musket.data.derived import DerivedDataSet, like
+from musket.data.derived import DerivedDataSet, in_maps, is_map, like
 from musket.data.draws import draws
 from musket.data.pictures import array_of, pictures_of
 
@@ -26,7 +27,7 @@ class BlendedDataSet(DerivedDataSet):
     """Half of the training items are blended with a random picture: 0.6 of the image, 0.4 of the picture.
 
     Args:
-        child: dataset of images with masks.
+        child: dataset of images with masks or labels, which stay those of the image.
         blendwith: pictures: folder, dataset, or list of arrays H x W x C of the images' depth.
         size: width and height all training items are brought to, masks included; None leaves them as they are.
         seed: of the draws, which depend on it, the epoch and the position.
@@ -43,11 +44,11 @@ class BlendedDataSet(DerivedDataSet):
     def _changed(self, item: PredictionItem, index: int, is_train: bool) -> PredictionItem:
         if not is_train:
             return item
-        image, mask = with_channels(np.asarray(item.x)), item.y
+        image, target = with_channels(np.asarray(item.x)), item.y
         if self.size is not None:
             width, height = self.size
             image = resize_image(image, height, width)
-            mask = None if mask is None else resize_mask(with_channels(np.asarray(mask)), height, width)
+            target = in_maps(target, lambda mask: resize_mask(with_channels(np.asarray(mask)), height, width))
         draw = draws(self.seed, "blend", index)
         if draw.random() < RATE:
             picture = array_of(self.blendwith[int(draw.integers(len(self.blendwith)))])
@@ -59,7 +60,7 @@ class BlendedDataSet(DerivedDataSet):
                 )
             picture = resize_image(picture, *image.shape[:2])
             image = with_channels(cv2.addWeighted(image, SHARE, picture, 1 - SHARE, 0))
-        return like(item, image, mask)
+        return like(item, image, target)
 
 
 class DropItemsDataset(DerivedDataSet):
@@ -67,9 +68,10 @@ class DropItemsDataset(DerivedDataSet):
 
     Each lies above what is there, and hides it (the mask becomes empty under it), or behind (only where the mask is
     empty), with equal chances. Its longer side measures 0.1 to 0.5 of the image's shorter one; it lies wholly inside.
+    Items that have labels in place of a mask keep them, and every object is seen.
 
     Args:
-        child: dataset of images with masks.
+        child: dataset of images with masks or labels.
         drop_items: dataset (or list) of items whose mask ``y`` shows one object of ``x``; see TextMaskGenerator.
         times: objects per item.
         seed: of the draws, which depend on it, the epoch and the position.
@@ -90,13 +92,14 @@ class DropItemsDataset(DerivedDataSet):
         if not is_train:
             return item
         image = with_channels(np.array(item.x))
-        mask = None if item.y is None else with_channels(np.array(item.y))
+        target = in_maps(item.y, lambda mask: with_channels(np.array(mask)))
+        masks = [part for part in (target if isinstance(target, list | tuple) else [target]) if is_map(part)]
         draw = draws(self.seed, "drop", index)
         for _ in range(self.times):
-            self._drop(image, mask, draw, str(item.id))
-        return like(item, image, mask)
+            self._drop(image, masks, draw, str(item.id))
+        return like(item, image, target)
 
-    def _drop(self, image: np.ndarray, mask: np.ndarray | None, draw: np.random.Generator, name: str) -> None:
+    def _drop(self, image: np.ndarray, masks: Sequence[np.ndarray], draw: np.random.Generator, name: str) -> None:
         """Paste one object, in place."""
         chosen = int(draw.integers(len(self.drop_items)))
         picture, shown = _cut_out(self.drop_items[chosen], chosen)
@@ -115,10 +118,11 @@ class DropItemsDataset(DerivedDataSet):
         )
         area = (slice(top, top + height), slice(left, left + width))
         above = draw.random() < 0.5
-        if mask is not None and above:
-            mask[area][visible] = 0
-        elif mask is not None:
-            visible &= ~(mask[area] > 0).any(axis=2)
+        for mask in masks:
+            if above:
+                mask[area][visible] = 0
+            else:
+                visible &= ~(mask[area] > 0).any(axis=2)
         image[area][visible] = picture[visible]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from musket.core.cells import Window, spans
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
-from musket.data.dataset import read_item, target_of, teller
-from musket.data.derived import DerivedDataSet, like
+from musket.data.dataset import is_positive, read_item, target_of, teller
+from musket.data.derived import DerivedDataSet, in_maps, is_map, like
 from musket.data.draws import current_reading
 from musket.data.identity import own_ids
 
@@ -21,10 +21,11 @@ class CropAndSplit(DerivedDataSet):
 
     The cell of image i in row r and column c is item ``i * n * n + r * n + c``; its id is ``ID#rRcC``. Items have the
     attributes ``imageId``, ``row`` and ``col``. All cells of an image belong to one group, so they are never parted
-    between folds. The last image read is kept, so that its cells decode it once.
+    between folds. A mask is cut like its image; labels and numbers are those of the whole image, in every cell. The
+    last image read is kept, so that its cells decode it once.
 
     Args:
-        orig: dataset of images with masks (or without).
+        orig: dataset of images with masks or labels (or without).
         n: cells along each side.
         overlap: share of a cell's side that neighbours share, 0 to 0.9; it adds cells (see :mod:`musket.core.cells`),
             and n becomes :attr:`side` in the formula above.
@@ -66,7 +67,7 @@ class CropAndSplit(DerivedDataSet):
         reading = current_reading() if is_train else None  # train items may be drawn anew every epoch
         whole = self._last.get((image, is_train, reading), lambda: read_item(self.child, image, is_train))
         window = self._window(whole.x, row, column, str(whole.id))
-        target = None if whole.y is None else whole.y[window.slices]
+        target = in_maps(whole.y, lambda mask: mask[window.slices])
         cell = like(whole, whole.x[window.slices], target, f"{whole.id}#r{row}c{column}")
         cell.imageId, cell.row, cell.col = whole.id, row, column
         return cell
@@ -76,18 +77,21 @@ class CropAndSplit(DerivedDataSet):
         return [name + place for name in own_ids(self.child) for place in places]
 
     def isPositive(self, index: int) -> bool:
-        """Whether the cell shows an object."""
-        return bool(np.any(self.get_target(index)))
+        """Whether the cell shows an object; of images without masks whether they are positive themselves."""
+        target = self.get_target(index)
+        if target is not None and not is_map(target):
+            return is_positive(self.child, self.child_index(index))
+        return any(np.any(part) for part in (target if isinstance(target, list | tuple) else [target]))
 
     def get_target(self, index: int) -> Any:
         image, row, column = self.place(index)
-        target = self._last.get((image, "target"), lambda: self._mask(image))
-        return None if target is None else target[self._window(target, row, column, f"item {image}").slices]
+        target = self._last.get((image, "target"), lambda: self._whole_target(image))
+        return in_maps(target, lambda mask: mask[self._window(mask, row, column, f"item {image}").slices])
 
-    def _mask(self, image: int) -> Any:
-        """Mask of an image; datasets whose targets tell only whether there is an object have to read it."""
+    def _whole_target(self, image: int) -> Any:
+        """Target of an image; where a dataset tells one value, that may be whether there is an object: it is read."""
         target = target_of(self.child, image)
-        return target if target is None or np.ndim(target) > 1 else read_item(self.child, image, False).y
+        return read_item(self.child, image, False).y if target is not None and np.ndim(target) == 0 else target
 
     def get_group(self, index: int) -> Any:
         """Group of the image where the dataset has groups, else the image itself."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
@@ -117,3 +119,21 @@ def like(item: PredictionItem, x: Any, y: Any, name: Any = None) -> Any:
     changed: Any = PredictionItem(item.id if name is None else name, x, y)
     changed.__dict__ = {**item.__dict__, **changed.__dict__}
     return changed
+
+
+def is_map(target: Any) -> bool:
+    """Whether a target is laid over the image as masks are, by rows and columns; labels and numbers are not.
+
+    Of several targets (a list) any.
+    """
+    if isinstance(target, list | tuple):
+        return any(np.ndim(part) > 1 for part in target if not isinstance(part, list | tuple))
+    return np.ndim(target) > 1
+
+
+def in_maps(target: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """A target with ``change`` done to its masks; labels, numbers and None, which tell of all pixels, stay as they are."""
+    if isinstance(target, list | tuple):
+        parts = [in_maps(part, change) for part in target]
+        return tuple(parts) if isinstance(target, tuple) else parts
+    return change(target) if is_map(target) else target

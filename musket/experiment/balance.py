@@ -33,13 +33,12 @@ class KnownTargets:
         return np.stack([self._rows[position] for position in positions])
 
 
-def stage_shares(spec: NetworkSpec, data: PreparedData, number: int) -> Callable[[Sequence[int]], Shares] | None:
-    """How often the samples of a part are drawn in a stage (key ``sampler``, else the root's); None = once each.
+def sampling_shares(spec: NetworkSpec, data: PreparedData, how: str | None) -> Callable[[Sequence[int]], Shares] | None:
+    """How often the samples of a part are drawn, by a value of the key ``sampler``; None = once each.
 
     Returns:
         positions -> shares. It raises DataError where the dataset cannot tell.
     """
-    how = spec.stages[number].sampler or spec.sampler
     return None if how is None else partial(_shares, spec, data, how)
 
 

@@ -19,9 +19,13 @@ from musket.data.sampling import Negatives, PartSampler, Positivity
 from musket.data.split import splits_of
 from musket.experiment import build
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.prepare_data import PreparedData, samples_of, split_settings, with_extra
+from musket.experiment.balance import sampling_shares
+from musket.experiment.prepare_data import PreparedData, classes_by_targets, samples_of, split_settings, with_extra
+from musket.predict.heads import Vectors, split_heads
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from musket.config.schema import NetworkSpec
     from musket.experiment.project import Project
 
@@ -66,9 +70,10 @@ class FoldedDataSet:
     ) -> Iterator[tuple[Any, ...]]:
         """Batches without end, epoch after epoch: ``(x, y)``, and with returnBatch ``(x, y, batch)``.
 
-        x is N x H x W x C in the depth of the images, y N x H x W x classes of 0/1, both augmented (training only) and
-        resized as in training. Training leaves out a last batch that is not full. One epoch of it has
-        :meth:`foldIterations` batches.
+        x is N x H x W x C in the depth of the images, augmented (training only) and resized as in training; y are masks
+        N x H x W x classes of 0/1 that went the same way, or vectors N x classes, of several heads a list with one
+        array per head. Training draws samples as the root's ``sampler`` says, and leaves out a last batch that is not
+        full. One epoch of it has :meth:`foldIterations` batches.
 
         Raises:
             DataError: there is no sample; training, and there are fewer samples than a batch.
@@ -80,11 +85,19 @@ class FoldedDataSet:
         for epoch in itertools.count():
             for batch in self._epoch(foldNum, isTrain, negatives, epoch):
                 assert batch.targets is not None, "samples without a truth are refused when they are read"
-                arrays = tuple(part.permute(0, 2, 3, 1).numpy() for part in (batch.images, batch.targets))
+                arrays = batch.images.permute(0, 2, 3, 1).numpy(), self._truth(batch.targets)
                 yield (*arrays, batch) if returnBatch else arrays
 
+    def _truth(self, targets: Tensor) -> Vectors:
+        if self.spec.gives_maps:
+            return targets.permute(0, 2, 3, 1).numpy()
+        return split_heads(targets.numpy(), self.spec.head_sizes)
+
     def load(self, foldNum: int, isTrain: bool = True, negatives: Negatives = "real", ln: int = 16) -> Batch:
-        """The first ``ln`` samples of a part (all, where there are fewer), as one batch of tensors N x C x H x W."""
+        """The first ``ln`` samples of a part (all, where there are fewer), as one batch of tensors.
+
+        Images N x C x H x W, masks N x classes x H x W, vectors N x (classes of all heads).
+        """
         positions = self.sampledIndexes(foldNum, isTrain, negatives)[:ln]
         if not positions:
             raise DataError(f"fold {foldNum}: there is no sample to {'train' if isTrain else 'validate'} on")
@@ -114,7 +127,9 @@ class FoldedDataSet:
         records.write_yaml(Path(path), [[train, validation] for train, validation in self.folds])
 
     def _sampler(self, fold: int, is_train: bool, negatives: Negatives) -> PartSampler:
-        return PartSampler(self.indexes(fold, is_train), negatives, self.data.is_positive)
+        shares = sampling_shares(self.spec, self.data, self.spec.sampler if is_train else None)
+        part, positive = self.indexes(fold, is_train), self.data.is_positive
+        return PartSampler(part, negatives, positive, shares=shares, count=len(self.data.ids))
 
     def _check_batch(self, fold: int, negatives: Negatives) -> None:
         if not self.foldIterations(fold, True, negatives):
@@ -148,5 +163,5 @@ def folds_among(
     vars(part).pop("holdoutArr", None)
     settings = replace(split_settings(spec), testSplit=0.0)
     sources = DatasetSources(spec, layout, project)
-    found = splits_of(part, settings, group_function=sources.group_function())
+    found = splits_of(part, settings, group_function=sources.group_function(), of_targets=classes_by_targets(spec))
     return PreparedData(part, sample_ids(part), found.folds, (), Positivity(part), dataset)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from musket.core.errors import TrainingError
 from musket.core.types import Unit
 from musket.data.sampling import PartSampler, part_order
-from musket.experiment.balance import stage_shares
+from musket.experiment.balance import sampling_shares
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -71,9 +71,9 @@ def training_samples(
     """
     if spec.noTrain:
         return PartSampler(()), 0
-    part = data.folds[fold].train
-    shares = stage_shares(spec, data, number)
-    sampler = PartSampler(part, spec.stages[number].negatives, data.is_positive, shares=shares, count=len(data.ids))
+    part, stage = data.folds[fold].train, spec.stages[number]
+    shares = sampling_shares(spec, data, stage.sampler or spec.sampler)
+    sampler = PartSampler(part, stage.negatives, data.is_positive, shares=shares, count=len(data.ids))
     kept = max(1, round(len(sampler) * subsample)) if len(sampler) else 0
     if kept < spec.batch:
         why = f" in stage {number} after negatives and subsample" if kept < len(part) else ""

@@ -18,8 +18,11 @@ from musket.data.identity import sample_ids
 from musket.data.item_caches import store_items
 from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
+from musket.data.strata import Strata, target_strata
 from musket.experiment.assemble import DatasetSources
 from musket.experiment.balance import KnownTargets
+from musket.experiment.class_names import class_names
+from musket.experiment.targets import heads_of, target_vectors
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -111,11 +114,11 @@ def prepare(
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty; there is nothing to train on")
     sources = DatasetSources(spec, layout, project)
-    group_function = sources.group_function()
+    told = {"group_function": sources.group_function(), "of_targets": classes_by_targets(spec)}
     settings = split_settings(spec)
     main, record = dataset, {}
     if spec.pretrain_transform is not None:
-        cut = holdout_of(dataset, settings, group_function=group_function, holdout=holdout)
+        cut = holdout_of(dataset, settings, **told, holdout=holdout)
         main, record = transformed(dataset, cut, sources), {"pretrain_transform": spec.pretrain_transform}
         holdout = None
     ids = sample_ids(main)
@@ -123,7 +126,7 @@ def prepare(
         layout,
         ids,
         split_record(main, settings, holdout=holdout) | record,
-        lambda: splits_of(main, settings, group_function=group_function, holdout=holdout),
+        lambda: splits_of(main, settings, **told, holdout=holdout),
         store=store,
     )
     held = [] if found.holdout is None else found.holdout.validation
@@ -145,6 +148,24 @@ def split_settings(spec: NetworkSpec) -> SplitSettings:
         testSplit=spec.testSplit,
         testSplitSeed=spec.testSplitSeed,
     )
+
+
+def classes_by_targets(spec: NetworkSpec) -> Callable[[Any], Strata] | None:
+    """What ``stratified`` goes by in a classification: dataset -> classes of its samples, by their target vectors.
+
+    None for masks. The function raises DataError for a target that cannot be read or used.
+    """
+    heads = heads_of(spec)
+    if heads is None:
+        return None
+
+    def classes(dataset: Any) -> Strata:
+        whole = PreparedData(dataset, sample_ids(dataset), (), (), Positivity(dataset))
+        vectors = target_vectors(spec, whole, range(len(dataset)))
+        names = class_names(dataset, spec)
+        return target_strata(vectors, heads.sizes, heads.activations, max(2, spec.folds_count), names)
+
+    return classes
 
 
 def transformed(dataset: Any, cut: Split | None, sources: DatasetSources) -> Any:
