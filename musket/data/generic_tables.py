@@ -156,8 +156,8 @@ class GenericCSVDataSet(FileDataSet):
     - ``rle``: runs down the columns, bool H x W x 1 in the size of the row's first image;
     - ``as_is``: a number as float64[1], everything else as text.
 
-    Default: ``image`` for inputs where the first cell is the name of an image in ``image_path``, ``number`` where all
-    cells are numbers, else ``categorical_one_hot``.
+    Default: ``number`` where all cells are numbers, ``image`` for inputs whose first cell is the name of an image in
+    ``image_path``, else ``categorical_one_hot``.
 
     Args:
         path: CSV file, or DataFrame.
@@ -268,9 +268,10 @@ class GenericCSVDataSet(FileDataSet):
     def _type(self, name: str, is_input: bool, given: Mapping[str, str]) -> str:
         if name in given:
             return given[name]
-        if is_input and self._folders is not None and self._texts[name][0] in self._folders:
-            return "image"
-        return "number" if all(map(is_number, self._texts[name])) else "categorical_one_hot"
+        if all(map(is_number, self._texts[name])):
+            return "number"
+        shown = is_input and self._folders is not None and self._texts[name][0] in self._folders
+        return "image" if shown else "categorical_one_hot"
 
     def _check_types(self, given: Mapping[str, str]) -> None:
         allowed = (*COLUMN_TYPES, "as_is", *_FILES)

@@ -72,7 +72,7 @@ class _LabelTable(LabelledImages):
         frame = read_table(table)
         absent = {name: want.if_absent for name, want in columns.items() if not has_column(frame, name)}
         for name, classes in absent.items():
-            _check_absent(name, classes, [each for each in frame.columns if each != image_column], self.source)
+            _check_absent(name, classes, frame.columns.drop(image_column, errors="ignore").tolist(), self.source)
             frame[name] = classes[0]
         self._packed = unpack(frame, [image_column, *columns], self.source)
         rows = _rows(frame, where, self.source)
@@ -82,16 +82,14 @@ class _LabelTable(LabelledImages):
             raise DataError(
                 f"row {rows[names.index('')] + 2} has no image in column {image_column!r}", path=self.source
             )
-        found, texts = [], []
-        for name, want in columns.items():
-            known = ["" if text.lower() == "nan" else text for text in frame[name]]
-            texts.append([known[row] for row in rows])
-            found.append(
-                want.read(
-                    Cells(name, texts[-1], (rows + 2).tolist(), [*known, *absent.get(name, ())], self.source, names)
-                )
-            )
-        _warn_contradictions(names, zip(*texts, strict=True), self.source)
+        texts = {name: ["" if text.lower() == "nan" else text for text in frame[name]] for name in columns}
+        taken = {name: [cells[row] for row in rows] for name, cells in texts.items()}
+        lines = (rows + 2).tolist()
+        found = [
+            want.read(Cells(name, taken[name], lines, [*texts[name], *absent.get(name, ())], self.source, names))
+            for name, want in columns.items()
+        ]
+        _warn_contradictions(names, zip(*taken.values(), strict=True), self.source)
         folders = ImageFolders(images)
         places = folders.find(names)
         if where is None and limit < 0 and not isinstance(table, pd.DataFrame):
