@@ -91,8 +91,8 @@ def logged(spec: NetworkSpec, vocabulary: Vocabulary, stages: Iterable[StageSpec
 def _logged_in(spec: NetworkSpec, stage: StageSpec, vocabulary: Vocabulary) -> list[str]:
     text = stage.loss or spec.loss
     if isinstance(spec.classes, tuple):
-        names = spec.named_heads if isinstance(spec, ClassificationSpec) else range(len(spec.classes))
-        return _columns(["loss", *_metric_columns(spec, vocabulary), *(f"loss_{name}" for name in names)], spec)
+        parts = [f"loss_{name}" for name in spec.named_heads]
+        return _columns(["loss", *_metric_columns(spec, vocabulary), *parts], spec)
     text = None if isinstance(text, tuple) else text
     try:
         terms = vocabulary.parse_loss(text) if text else ()
@@ -150,6 +150,7 @@ def check_primary(spec: NetworkSpec, columns: Sequence[str], vocabulary: Vocabul
 
 
 def not_logged(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str:
+    """The sentence for a figure that is not among the logged ones."""
     if name.removeprefix("val_") == "lr":
         return "the learning rate is no measure of success; name a metric or val_loss"
     bare = name.removeprefix("val_")

@@ -77,7 +77,7 @@ def check_heads(spec: NetworkSpec, absent: Collection[str]) -> Findings:
 
 def _check_class_weights(spec: NetworkSpec) -> Findings:
     """A weight per class, of every output."""
-    given = spec.class_weights
+    given: Any = spec.class_weights
     if spec.gives_maps and (given == "balanced" or "balanced" in given):
         yield Finding(("class_weights",), "balanced counts labels; for masks give a number per class")
     if given == "balanced":

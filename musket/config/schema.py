@@ -338,6 +338,11 @@ class NetworkSpec(ImageSpec):
         return (self.activation,) * count if isinstance(self.activation, str) else tuple(self.activation)
 
     @property
+    def named_heads(self) -> tuple[str, ...]:
+        """A name for every output: its number."""
+        return tuple(map(str, range(len(self.head_sizes))))
+
+    @property
     def output_channels(self) -> int:
         """Channels of masks, length of vectors: the classes of all outputs, side by side."""
         return sum(self.head_sizes)
@@ -387,8 +392,8 @@ class ClassificationSpec(NetworkSpec):
 
     @property
     def named_heads(self) -> tuple[str, ...]:
-        """A name for every head."""
-        return self.head_names or tuple(map(str, range(len(self.head_sizes))))
+        """A name for every head: that of ``head_names``, else its number."""
+        return self.head_names or super().named_heads
 
 
 class GenericSpec(ExperimentSpec):

@@ -363,8 +363,7 @@ def build_spec_loss(spec: NetworkSpec, loss: str | Sequence[str], class_weights:
     """The loss over all outputs of a spec's network; its parts bear the names of the heads."""
     from musket.losses.heads import build_heads_loss
 
-    names = spec.named_heads if isinstance(spec, ClassificationSpec) else None
-    return build_heads_loss(loss, spec.activation, spec.classes, names=names, class_weights=class_weights)
+    return build_heads_loss(loss, spec.activation, spec.classes, names=spec.named_heads, class_weights=class_weights)
 
 
 def build_metrics(
