@@ -19,7 +19,7 @@ from musket.models.classifier_catalogue import CLASSIFIER_ROOT_NAMES, CLASSIFIER
 from musket.models.encoders import IMAGENET, licence_remark, normalization, timm_weights
 from musket.models.input_channels import PRETRAINED, adapt_values
 from musket.models.network import ImageNetwork, WrappedNetwork
-from musket.models.timm_networks import only_size, timm_encoder, width_of
+from musket.models.timm_networks import only_size, stride_of, timm_encoder, width_of
 from musket.models.weights import fetching, load_adapted
 
 INCEPTION_SIDE = 75
@@ -38,6 +38,7 @@ class Classifier(ImageNetwork):
         dropout: share of the vector's values dropped before each head while training, for each head on its own.
         only_size: (height, width) of the only images the encoder takes; others are brought to it.
         smallest: smallest side the encoder takes; smaller images are enlarged to it.
+        stride: sides must be multiples of it; images are enlarged to the next ones.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Classifier(ImageNetwork):
         dropout: float = 0.0,
         only_size: tuple[int, int] | None = None,
         smallest: int = 1,
+        stride: int = 1,
     ):
         super().__init__(mean, std)
         self.encoder = encoder
@@ -58,6 +60,7 @@ class Classifier(ImageNetwork):
         self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
         self.only_size = only_size
         self.smallest = smallest
+        self.stride = stride
         tolerate_single_values(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -71,10 +74,13 @@ class Classifier(ImageNetwork):
 
     def _sized(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
-        size = self.only_size or (max(height, self.smallest), max(width, self.smallest))
+        size = self.only_size or (self._side(height), self._side(width))
         if size == (height, width):
             return images
         return functional.interpolate(images, size, mode="bilinear", antialias=True)
+
+    def _side(self, side: int) -> int:
+        return -max(side, self.smallest) // self.stride * -self.stride
 
 
 class OwnClassifier(WrappedNetwork):
@@ -177,7 +183,7 @@ def build_classifier(
             copy_weights=copy_weights,
         )
         mean, std = IMAGENET
-        source = size = None
+        source, size = "", None
     else:
         assert isinstance(entry, TimmEntry), "the two libraries of networks"
         source = entry.model if weights is None else timm_weights(entry.model, weights, key="weights")
@@ -197,7 +203,8 @@ def build_classifier(
         adapt_values(std, in_channels),
         dropout=dropout,
         only_size=size,
-        smallest=INCEPTION_SIDE if source and source.startswith("inception") else 1,
+        smallest=INCEPTION_SIDE if source.startswith("inception") else 1,
+        stride=stride_of(encoder),
     )
 
 

@@ -86,7 +86,7 @@ def timm_encoder(
     network: Any = timm.create_model(model, pretrained=pretrained, num_classes=0, in_chans=in_channels, **given)
     if pooling is not None and not _pools(network, pooling):
         raise ModelError(no_pooling(model, pooling))
-    if isinstance(network, VGG):
+    if network_class(model) is VGG:
         network.pre_logits = nn.Identity()
         network.head_hidden_size = network.num_features
     return network
@@ -117,8 +117,22 @@ def any_size(network: type[nn.Module]) -> dict[str, bool]:
 
 
 def only_size(model: str) -> tuple[int, int] | None:
-    """Height and width of the only images a network takes; None where it takes any."""
+    """Height and width of the only images a network takes; None where it takes any.
+
+    Networks with attention over blocks of a set size name a smallest size; they are shown their own one.
+    """
     cfg = get_pretrained_cfg(model)
-    if cfg is None or not cfg.fixed_input_size or any_size(network_class(model)):
+    if cfg is None or not (cfg.fixed_input_size or cfg.min_input_size) or any_size(network_class(model)):
         return None
     return tuple(cfg.input_size[1:])
+
+
+STRIDES = {"HighResolutionNet": 32, "DLA": 32, "TResNet": 32, "CSATv2": 64, "NASNetMobile": 32}
+"""Classes that join features of several sizes, which only fit when the input has whole strides."""
+
+
+def stride_of(network: Any) -> int:
+    """The sides of a network's inputs must be multiples of this; transformers see whole patches only."""
+    embedding = getattr(network, "patch_embed", None) or getattr(network, "embeds", None)
+    patch = getattr(embedding, "patch_size", 1)
+    return STRIDES.get(type(network).__name__, max(patch) if isinstance(patch, tuple) else int(patch))
