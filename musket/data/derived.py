@@ -132,7 +132,7 @@ def is_map(target: Any) -> bool:
 
 
 def in_maps(target: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """A target with ``change`` done to its masks; labels, numbers and None, which tell of all pixels, stay as they are."""
+    """A target with ``change`` done to its masks; labels and numbers, which tell of all pixels, stay as they are."""
     if isinstance(target, list | tuple):
         parts = [in_maps(part, change) for part in target]
         return tuple(parts) if isinstance(target, tuple) else parts
