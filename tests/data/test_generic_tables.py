@@ -111,14 +111,12 @@ class TestGeneric:
         assert [item.x.item() for item in dataset] == [0.0, 0.25, 1.0]
 
     def test_groups_are_one_vector(self, images: Path) -> None:
-        groups = {"numbers": ["a", "flag"]}
-        dataset = GenericCSVDataSet(
-            frame(), ["im", "a", "flag"], [], images, {"flag": "binary"}, groups, {"all": ["kind", "tags"]}
-        )
+        groups, types = {"numbers": ["a", "flag"]}, {"flag": "binary", "tags": "multi_class"}
+        dataset = GenericCSVDataSet(frame(), ["im", "a", "flag"], [], images, types, groups, {"all": ["kind", "tags"]})
         image, numbers = dataset[1].x
         assert image[0, 0, 0] == 2
         assert numbers.tolist() == [2, 1]
-        assert dataset[1].y.tolist() == [0, 1, 0, 1]  # of kind u v w, then tags "p q" as one class
+        assert dataset[1].y.tolist() == [0, 1, 0, 0, 1]  # kind: u v w, tags: p q
         assert dataset.get_inputs_count() == 2
 
     def test_rows_of_a_submission(self, images: Path) -> None:
