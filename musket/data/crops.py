@@ -11,7 +11,7 @@ from musket.core.cells import Window, spans
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
 from musket.data.dataset import is_positive, read_item, target_of, teller
-from musket.data.derived import DerivedDataSet, in_maps, is_map, like
+from musket.data.derived import DerivedDataSet, in_maps, is_map, is_value, like
 from musket.data.draws import current_reading
 from musket.data.identity import own_ids
 
@@ -91,7 +91,7 @@ class CropAndSplit(DerivedDataSet):
     def _whole_target(self, image: int) -> Any:
         """Target of an image; where a dataset tells one value, that may be whether there is an object: it is read."""
         target = target_of(self.child, image)
-        return read_item(self.child, image, False).y if target is not None and np.ndim(target) == 0 else target
+        return read_item(self.child, image, False).y if is_value(target) else target
 
     def get_group(self, index: int) -> Any:
         """Group of the image where the dataset has groups, else the image itself."""

@@ -131,6 +131,11 @@ def is_map(target: Any) -> bool:
     return np.ndim(target) > 1
 
 
+def is_value(target: Any) -> bool:
+    """Whether a target is a single value: a class, a number, or whether there is an object."""
+    return target is not None and not isinstance(target, list | tuple) and np.ndim(target) == 0
+
+
 def in_maps(target: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
     """A target with ``change`` done to its masks; labels and numbers, which tell of all pixels, stay as they are."""
     if isinstance(target, list | tuple):

@@ -1,4 +1,4 @@
-"""What training samples show, and how often they are drawn for it: the keys ``sampler`` and ``class_weights``."""
+"""What training samples show, and how often they are drawn for it: the key ``sampler``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musket.core.errors import DataError, MusketError
-from musket.data.class_balance import balanced_class_weights, class_sampling_weights, label_groups, told_weights
+from musket.data.class_balance import class_sampling_weights, label_groups, told_weights
 from musket.data.dataset import read_item, target_of, teller
+from musket.data.derived import is_value
 from musket.data.sampling import Shares
 from musket.experiment.targets import checked_mask, heads_of, target_vectors
 
@@ -63,20 +64,6 @@ def known_targets(spec: NetworkSpec, data: PreparedData, positions: Sequence[int
     return data.targets.of(positions, read)
 
 
-def fold_class_weights(spec: NetworkSpec, data: PreparedData, fold: int) -> list[np.ndarray | None]:
-    """``class_weights: balanced`` of a classification: see :func:`musket.data.class_balance.balanced_class_weights`.
-
-    Counted in the whole training part of a fold, before ``negatives``.
-
-    Raises:
-        DataError: a target cannot be read or used; names the sample.
-    """
-    heads = heads_of(spec)
-    assert heads is not None, "classes of masks are counted in pixels"
-    targets = known_targets(spec, data, data.folds[fold].train)
-    return balanced_class_weights(targets, heads.sizes, heads.activations)
-
-
 def _shown_in_masks(spec: NetworkSpec, data: PreparedData, positions: Sequence[int]) -> np.ndarray:
     return np.stack(
         [_shown(data.dataset, position, data.ids[position], spec.output_channels) for position in positions]
@@ -87,7 +74,7 @@ def _shown(dataset: Any, position: int, sample: str, classes: int) -> np.ndarray
     """Which classes occur in a mask, float32 0/1."""
     try:
         target = target_of(dataset, position)
-        if target is not None and np.ndim(target) == 0 and classes > 1:  # tells only whether there is an object
+        if is_value(target) and classes > 1:  # tells only whether there is an object
             target = read_item(dataset, position, False).y
     except MusketError:
         raise
@@ -95,7 +82,7 @@ def _shown(dataset: Any, position: int, sample: str, classes: int) -> np.ndarray
         raise DataError(f"the mask cannot be read: {type(error).__name__}: {error}", sample=sample) from error
     if target is None:
         raise DataError("there is no mask (y is None); sampler asks which classes it shows", sample=sample)
-    if np.ndim(target) == 0:
+    if is_value(target):
         return np.array([bool(target)], np.float32)
     first = target[0] if isinstance(target, list | tuple) else target
     mask = checked_mask(target, sample, np.shape(first)[:2], classes)
