@@ -8,6 +8,7 @@ Facts of a loss, all optional:
     takes_logits: the loss is defined on logits only; ``on_probabilities`` is then a form for sigmoid outputs.
     class_weights: True if every form takes ``class_weights=``, a number per class.
     of: as metrics, the heads they make sense for; see the catalogue of metrics.
+    constant_over_one: "class" if over one class it teaches nothing, "value" if over one value (a vector of one class).
     reduction: "sum" for a loss that sums over the batch instead of taking the mean.
     mode: "min", or "max" for a score that must be subtracted to be of use as a loss.
 """
@@ -41,6 +42,7 @@ def _fill() -> None:
         "Cross-entropy over exclusive classes, truth one channel per class; for softmax outputs.",
         on_logits={"softmax": f"{entropy}:categorical_crossentropy_on_logits"},
         class_weights=True,
+        constant_over_one="class",
         of="exclusive",
         **own,
     )
@@ -50,6 +52,7 @@ def _fill() -> None:
         "Cross-entropy over exclusive classes, truth given as class numbers (or one channel per class).",
         on_logits={"softmax": f"{entropy}:sparse_categorical_crossentropy_on_logits"},
         class_weights=True,
+        constant_over_one="class",
         of="exclusive",
         truth="index",
         hard=True,
@@ -89,12 +92,19 @@ def _fill() -> None:
         "Smoothed Jaccard distance over the classes of each pixel, times 100; see soft_jaccard_loss.",
         **of_classes,
     )
-    add("iou_loss", f"{overlap}:iou_loss", "Minus iou_coef: soft overlap of each image, -1 when perfect.", **of_classes)
+    add(
+        "iou_loss",
+        f"{overlap}:iou_loss",
+        "Minus iou_coef: soft overlap of each image, -1 when perfect.",
+        constant_over_one="value",
+        **of_classes,
+    )
     add(
         "iou_coef",
         f"{overlap}:iou_coef",
         "Soft overlap of each image, 1 when perfect; as a loss it must be subtracted.",
         aliases=("iou",),
+        constant_over_one="value",
         truth="same",
         mode="max",
         of="classes",
@@ -149,6 +159,7 @@ def _fill() -> None:
         f"{distance}:kullback_leibler_divergence",
         "Sum over classes of t log(t / p), mean over pixels.",
         aliases=("kld",),
+        constant_over_one="class",
         **of_classes,
     )
     add(
@@ -156,6 +167,7 @@ def _fill() -> None:
         f"{distance}:cosine_proximity",
         "Minus the cosine between truth and prediction over the classes of each pixel.",
         aliases=("cosine",),
+        constant_over_one="class",
         **own,
     )
 

@@ -88,12 +88,16 @@ def _refused(text: str, token: re.Match[str], what: str) -> ValueError:
     return ValueError(f"loss {text!r}, character {place}: {what}; {_FORM}")
 
 
-def check_loss(expression: str, activation: str | None = None) -> list[Term]:
+def check_loss(
+    expression: str, activation: str | None = None, *, classes: int | None = None, vectors: bool = False
+) -> list[Term]:
     """Read a loss expression and check that it can be trained with, without importing torch.
 
     Args:
         expression: see :func:`parse_loss`.
         activation: the activation of the network's output; None means linear.
+        classes: of the output; None: not known yet.
+        vectors: the output is a vector, not a map.
 
     Raises:
         ValueError: the text cannot be read, or asks for what cannot be meant.
@@ -114,6 +118,12 @@ def check_loss(expression: str, activation: str | None = None) -> list[Term]:
             raise ValueError(
                 f"loss {expression!r}: {term.name} takes every class on its own, which contradicts activation softmax. "
                 "Use activation sigmoid, or categorical_crossentropy"
+            )
+        constant = entry.facts.get("constant_over_one")
+        if classes == 1 and (constant == "class" or (constant == "value" and vectors)):
+            raise ValueError(
+                f"loss {expression!r}: {term.name} compares classes or pixels with each other, and here is one alone, "
+                "so nothing is learned. Use binary_crossentropy with sigmoid, mse for a number, or set more classes"
             )
     return terms
 

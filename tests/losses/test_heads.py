@@ -42,3 +42,8 @@ def test_a_single_head_is_the_plain_loss() -> None:
     total, parts = build_heads_loss("binary_crossentropy", "sigmoid", 3)(LOGITS, TRUTH)
     assert parts == {}
     assert total.item() == pytest.approx(build_loss("binary_crossentropy", "sigmoid")(LOGITS, TRUTH)[0].item())
+
+
+def test_parts_are_called_as_the_heads() -> None:
+    loss = build_heads_loss("binary_crossentropy", "sigmoid", (2, 1), names=("kids", "label"))
+    assert list(loss(LOGITS, TRUTH)[1]) == ["loss_kids", "loss_label"]
