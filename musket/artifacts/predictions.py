@@ -115,13 +115,13 @@ class PredictionWriter:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, sample: str, scores: np.ndarray, image: np.ndarray | None = None) -> None:
+    def add(self, sample: str, scores: np.ndarray, image: np.ndarray | str | None = None) -> None:
         """Store the scores of a sample: a vector, or H x W x classes (any other shape will do).
 
         All vectors of a store have one length, and there are no maps beside them.
 
         Args:
-            image: what was predicted. Read back for another image the scores are refused.
+            image: what was predicted, or its :func:`image_mark`. Read back for another image the scores are refused.
         """
         scores = np.asarray(scores)
         if scores.ndim == 1:
@@ -129,7 +129,7 @@ class PredictionWriter:
         else:
             self._save(_file(self.folder, len(self._ids)), scores, np.savez_compressed)
         self._ids.append(sample)
-        self._images.append(None if image is None else image_mark(image))
+        self._images.append(image_mark(image) if isinstance(image, np.ndarray) else image)
 
     def _save(self, path: Path, scores: np.ndarray, save: Callable[..., None]) -> None:
         """Write an array file. Random digits gain nothing from compression, maps do."""

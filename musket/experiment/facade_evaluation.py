@@ -84,11 +84,12 @@ class Evaluating:
 
     def _summarize(self, data: PreparedData, folds: Sequence[int], subsample: float) -> dict[str, Any]:
         """Write and return the summary. An error of a user's metric comes after it is safe on disk."""
-        from musket.experiment.summary import summarize
+        from musket.experiment.summary import summarize, write_by_class
 
         evaluation = summarize(self._self, data, folds, subsample)
         records.write_yaml(self.layout.summary, evaluation.summary)
         self.layout.in_progress.unlink(missing_ok=True)
+        write_by_class(self._self, data, evaluation.parts)
         evaluation.raise_if_failed()
         return evaluation.summary
 

@@ -5,30 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from musket.artifacts.predictions import PredictionWriter
+from musket.artifacts.predictions import PredictionWriter, image_mark
 from musket.config.logged_figures import bare_figure
 from musket.core.errors import ConfigError
-from musket.experiment import final_metrics, inference
+from musket.experiment import build, final_metrics, inference
 from musket.experiment import predictions as stores
 from musket.experiment.build import TargetShape
-from musket.experiment.class_names import class_names
 from musket.experiment.inference import MemberKey
 from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source
 from musket.experiment.prepare_data import PreparedData
-from musket.experiment.targets import heads_of
 from musket.metrics.build import MetricSet
 from musket.metrics.catalogue import METRICS, find_column
 from musket.metrics.final import ItemMetric, flat
-from musket.metrics.heads import HeadLayout
 from musket.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from musket.config.schema import NetworkSpec
     from musket.experiment.facade import Experiment
 
 Scores = dict[str, float]
@@ -78,7 +74,6 @@ class Judge:
         self.names = names
         found = {name: final_metrics.find_final(experiment, name) for name in names}
         self.functions = {name: metric for name, metric in found.items() if not isinstance(metric, Metric)}
-        self.heads = head_layout(spec, data.source)
 
     def scores(
         self, source: Source, groups: Sequence[Group], alone: Sequence[Group] = ()
@@ -94,7 +89,7 @@ class Judge:
         stored = every if self.functions or spec.dumpPredictionsToCSV or not spec.gives_maps else []
         keys = list(dict.fromkeys(key for group in every for key in group.keys))
         model = inference.TrainedModel(spec, experiment.layout, keys)
-        shown = (_Vectors if self.heads else _Maps)([self._metrics() for _ in judged])
+        shown = (_Maps if spec.gives_maps else _Vectors)([self._metrics() for _ in judged])
         positions = range(len(source.ids))
         samples = inference.dataset_sources(
             source.dataset, source.ids, positions, TargetShape.of(spec), needs_truth=True
@@ -107,12 +102,11 @@ class Judge:
             for scored in model.scored(samples, groups=members):
                 assert scored.truth is not None
                 shown.add(scored.truth, scored.scores)
+                mark = image_mark(scored.image) if writers else None
                 for writer, scores in zip(writers, scored.scores, strict=False):
-                    writer.add(scored.id, scores, scored.image)
+                    writer.add(scored.id, scores, mark)
         found = dict(zip(judged, shown.figures(), strict=True))
-        for group, writer in zip(judged, writers, strict=False):
-            if not self.functions:
-                break
+        for group, writer in zip(judged, writers, strict=False) if self.functions else ():
             store = stores.reopened(writer.folder, writer.digest)
             dataset = PredictionDataSet(source.dataset, source.ids, store.read, source.name, experiment)
             found[group] |= self._of_dataset(dataset, group)
@@ -122,15 +116,10 @@ class Judge:
         return [found[group] for group in groups], part
 
     def _metrics(self) -> MetricSet:
-        also = [final_metrics.find_final(self.experiment, name) for name in self.names if name not in self.functions]
-        cautious = [final_metrics.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in also]
-        return MetricSet(
-            self.metrics,
-            evaluation=True,
-            activation=self.experiment.spec.activation,
-            heads=self.heads,
-            also=[metric for metric in cautious if isinstance(metric, Metric)],
-        )
+        found = [final_metrics.find_final(self.experiment, name) for name in self.names if name not in self.functions]
+        cautious = [final_metrics.Cautious(one, self.failed) if isinstance(one, ItemMetric) else one for one in found]
+        also = [metric for metric in cautious if isinstance(metric, Metric)]
+        return build.build_metrics(self.experiment.spec, self.data.source, self.metrics, evaluation=True, also=also)
 
     def _writer(self, source: Source, group: Group) -> PredictionWriter:
         folder = stores.folder_of(self.experiment, source, group.keys)
@@ -207,16 +196,6 @@ class _Vectors:
         for group, metric in enumerate(self.metrics):
             metric.update(truth, torch.from_numpy(self.scores_of(group)))
         return [metric.compute() for metric in self.metrics]
-
-
-def head_layout(spec: NetworkSpec, dataset: Any) -> HeadLayout | None:
-    """The heads of a classification as its metrics see them, their classes named by the dataset; None for maps."""
-    heads = heads_of(spec)
-    if heads is None:
-        return None
-    names = class_names(dataset, spec)
-    classes = () if names is None else tuple(map(tuple, names))
-    return HeadLayout(heads.sizes, heads.activations, heads.names, classes)
 
 
 def _one_or_all(numbers: Sequence[int]) -> int | list[int]:

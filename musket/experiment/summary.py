@@ -149,7 +149,9 @@ def _joined(name: str, parts: Sequence[Part]) -> Part:
 
 
 def write_by_class(experiment: Experiment, data: PreparedData, parts: Sequence[Part]) -> None:
-    """Write the table by class and the confusion matrix of out-of-fold and holdout predictions of a classification.
+    """Write tables and pictures by class of out-of-fold and holdout predictions, into ``evaluation``.
+
+    Nothing of segmentation, which has no classes of images.
 
     Raises:
         ArtifactError: a file cannot be written.
@@ -159,10 +161,9 @@ def write_by_class(experiment: Experiment, data: PreparedData, parts: Sequence[P
         return
     from musket.report.classes import write_evaluation
 
-    names = [one or None for one in class_names(data.source, experiment.spec) or [None] * len(heads.sizes)]
-    outputs = (heads.sizes, heads.activations, heads.names)
+    names = class_names(data.source, experiment.spec)
     for part in parts:
-        write_evaluation(experiment.layout.evaluation, part.name, part.truth, part.scores, outputs, names)
+        write_evaluation(experiment.layout.evaluation, part.name, part.truth, part.scores, heads, names)
 
 
 def _block(per_fold: Sequence[Scores], holdout: Scores | None, failed: Iterable[str]) -> dict[str, Any]:
