@@ -13,7 +13,7 @@ from musket.optim.catalogue import OPTIMIZERS
 
 def build_optimizer(
     name: str,
-    parameters: Iterable[torch.nn.Parameter],
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
     lr: float | None = None,
     *,
     options: Mapping[str, Any] | None = None,
@@ -25,7 +25,8 @@ def build_optimizer(
     others. Epsilon is added where torch adds it, after the bias correction.
 
     Args:
-        lr: learning rate; None takes the default of the optimizer.
+        parameters: weights, or groups of :func:`musket.optim.groups.parameter_groups`.
+        lr: learning rate; None takes the default of the optimizer. Each group gets it times its ``lr_scale``.
         options: further options of the torch class (``weight_decay``, ``momentum``, ``betas`` ...).
         fused: one kernel for all weights, for the optimizers that have it. None: on CUDA and CPUs, where it takes a
             fifth of the time of torch's plain loop. Not to be combined with gradient clipping under fp16.
@@ -35,17 +36,21 @@ def build_optimizer(
         TrainingError: nothing to train, or an option or its value is refused.
     """
     entry = OPTIMIZERS.get(name)
-    parameters = list(parameters)
-    if not parameters:
+    trained = list(parameters)
+    if not trained:
         raise TrainingError(f"{entry.name} has nothing to train: the network has no weights")
     if fused is None:
-        fused = parameters[0].device.type in ("cuda", "cpu")
+        first = trained[0]["params"][0] if isinstance(trained[0], dict) else trained[0]
+        fused = first.device.type in ("cuda", "cpu")
     given = {**entry.facts.get("defaults", {}), **(options or {})}
     if lr is not None:
         given["lr"] = lr
     if fused and entry.facts.get("fused"):
         given["fused"] = True
     try:
-        return entry.load()(parameters, **given)
+        optimizer = entry.load()(trained, **given)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"optimizer {entry.name} with {given}: {error}") from error
+    for group in optimizer.param_groups:
+        group["lr"] *= group.get("lr_scale", 1.0)
+    return optimizer

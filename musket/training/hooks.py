@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from musket.core.errors import TrainingError
+from musket.optim.rates import rate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +49,8 @@ class Run:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the first parameter group."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate; groups of weights with a rate of their own have a share of it."""
+        return rate(self.optimizer)
 
 
 class Hook:

@@ -16,6 +16,7 @@ import numpy as np
 from musket.artifacts.files import write_atomic
 from musket.core.errors import TrainingError
 from musket.core.types import Batch
+from musket.optim.rates import set_rate
 from musket.training.loop import Clipping, Pipeline, Turn, descend, on_device
 
 if TYPE_CHECKING:
@@ -263,8 +264,7 @@ def search(
     lr = start_lr
     model.train()
     for number, batch in enumerate(on_device(batches, fabric.device)):
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        set_rate(optimizer, lr)
         result = pipeline.step(model, batch)
         loss = float(result.loss.detach())
         if not math.isfinite(loss):

@@ -11,22 +11,14 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from musket.core.errors import TrainingError
+from musket.optim.rates import set_rate
 from musket.training.hooks import Hook, Run
 from musket.training.monitor import AnyMode, Monitor
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
 _log = logging.getLogger(__name__)
-
-
-def set_rate(optimizer: Optimizer, lr: float) -> None:
-    """Give every parameter group this learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
 
 
 def check_range(owner: str, option: str, value: float, *, least: float) -> None:
@@ -110,7 +102,7 @@ class ReduceLROnPlateau(Resumable):
             self.wait += 1
             if self.wait >= self.patience and run.lr > self.min_lr:
                 for group in run.optimizer.param_groups:
-                    group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+                    group["lr"] = max(group["lr"] * self.factor, self.min_lr * group.get("lr_scale", 1.0))
                 self.cooling, self.wait = self.cooldown, 0
                 _log.log(
                     self.level,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from musket.core.errors import TrainingError
 from musket.optim.catalogue import SCHEDULES
+from musket.optim.rates import unscaled
 from musket.optim.schedules import build_schedule, check_options, restore_schedule, schedule_state
 from musket.training.hooks import Run
 from musket.training.monitor import Monitor
@@ -22,6 +23,7 @@ class TorchSchedule(Resumable):
     Options are those of the torch class, and ``interval``: whether the schedule moves on after each "epoch" or each
     "step" (batch). Lengths are counted in that unit; one that is left out is the whole stage. A schedule that is over
     stays at its last rate. Resumed with another length, it goes on as if it had had that length from the beginning.
+    Groups of weights that learn at a share of the rate keep it: rates among the options are those of the heads.
 
     Raises:
         TrainingError: an option or its value is refused.
@@ -45,12 +47,13 @@ class TorchSchedule(Resumable):
     def begin(self, run: Run, stored: Mapping[str, Any] | None) -> None:
         groups = run.optimizer.param_groups
         kept = [{key: value for key, value in group.items() if key != "params"} for group in groups]
-        self._base = [group["lr"] for group in groups] if stored is None else list(stored["base"])
-        for group, base in zip(groups, self._base, strict=True):
-            # torch would begin at the first rate it ever noted, also one of an earlier stage.
-            group.pop("initial_lr", None)
-            group["lr"] = base
-        self._running = build_schedule(self.schedule, run.optimizer, self._filled(run))
+        with unscaled(run.optimizer):
+            self._base = [group["lr"] for group in groups] if stored is None else list(stored["base"])
+            for group, base in zip(groups, self._base, strict=True):
+                # torch would begin at the first rate it ever noted, also one of an earlier stage.
+                group.pop("initial_lr", None)
+                group["lr"] = base
+            self._running = build_schedule(self.schedule, run.optimizer, self._filled(run))
         # torch warns of schedules that move on before the optimizer's first step; with several batches a step they do.
         run.optimizer._opt_called = True  # type: ignore[attr-defined]
         if stored is None:
@@ -77,7 +80,8 @@ class TorchSchedule(Resumable):
             self._running.last_epoch += 1  # counted all the same: a longer run may resume from here
             return
         try:
-            self._running.step(*figures)
+            with unscaled(self._running.optimizer):
+                self._running.step(*figures)
         except ValueError as error:
             raise TrainingError(f"{type(self).__name__}: {error}") from error
 
