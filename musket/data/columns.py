@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,6 @@ from musket.core.errors import DataError
 from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.data.table_reading import sorted_names
-
-ColumnType = Literal["binary", "categorical_one_hot", "multi_class", "number", "normalized_number"]
-"""``binary``: bool[1], the larger value is true. ``categorical_one_hot``: bool[classes], one class. ``multi_class``:
-bool[classes], any number of classes. ``number``: float[1]. ``normalized_number``: float[1], 0..1 from the least to the
-largest number of the column."""
 
 _PAIRS = (("0", "1"), ("false", "true"), ("no", "yes"))
 
@@ -266,6 +261,9 @@ COLUMN_TYPES: dict[str, Callable[[Cells], Column]] = {
     "number": number,
     "normalized_number": normalized_number,
 }
+"""Types of columns. ``binary``: bool[1], the larger of two values is true. ``categorical_one_hot``: bool[classes], one
+class. ``multi_class``: bool[classes], any number of classes. ``number``: float64[1]. ``normalized_number``: float64[1],
+0 to 1 from the least to the largest number of the column."""
 
 
 def find_separator(texts: Sequence[str], among: str = "| _") -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,6 @@ from musket.data.dataset import FileDataSet, IndexedDataSet
 from musket.data.images import read_image
 from musket.data.names import Names
 from musket.data.table_reading import FilePath, ImageFolders, name_of_table, packed_row, read_table, unpack
-
-GenericType = Literal[
-    "as_is", "number", "normalized_number", "binary", "categorical_one_hot", "multi_class", "rle", "image"
-]
 
 _FILES = ("image", "rle")
 
@@ -179,7 +175,7 @@ class GenericCSVDataSet(FileDataSet):
         input_columns: Sequence[str],
         output_columns: Sequence[str],
         image_path: FilePath | Sequence[FilePath] = (),
-        ctypes: Mapping[str, GenericType] | None = None,
+        ctypes: Mapping[str, str] | None = None,
         input_groups: Mapping[str, Sequence[str]] | None = None,
         output_groups: Mapping[str, Sequence[str]] | None = None,
     ):

@@ -26,7 +26,6 @@ from musket.data.columns import (
     BinaryColumn,
     Cells,
     Column,
-    ColumnType,
     binary,
     category,
     number,
@@ -82,7 +81,7 @@ class _LabelTable(LabelledImages):
             raise DataError(
                 f"row {rows[names.index('')] + 2} has no image in column {image_column!r}", path=self.source
             )
-        texts = {name: ["" if text.lower() == "nan" else text for text in frame[name]] for name in columns}
+        texts = {name: ["" if text.lower() == "nan" else text for text in frame[name].tolist()] for name in columns}
         taken = {name: [cells[row] for row in rows] for name, cells in texts.items()}
         lines = (rows + 2).tolist()
         found = [
@@ -244,7 +243,7 @@ class MultiOutputClassClassificationDataSet(_LabelTable):
         imagePath: FilePath | Sequence[FilePath],
         csvPath: FilePath | pd.DataFrame,
         imColumn: str,
-        clazzColumns: Sequence[str] | Mapping[str, ColumnType | None],
+        clazzColumns: Sequence[str] | Mapping[str, str | None],
         len: int = -1,  # noqa: A002 - the documented name
         where: Where | None = None,
     ):

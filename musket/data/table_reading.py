@@ -35,7 +35,7 @@ def read_table(source: FilePath | pd.DataFrame, separator: str = ",") -> pd.Data
         DataError: the file is missing, empty, or no CSV.
     """
     frame = source if isinstance(source, pd.DataFrame) else _read_csv(source, separator)
-    texts = {str(name).strip(): [_text(cell) for cell in frame[name]] for name in frame.columns}
+    texts = {str(name).strip(): [_text(cell) for cell in frame[name].tolist()] for name in frame.columns}
     return pd.DataFrame(texts, dtype=object)
 
 
