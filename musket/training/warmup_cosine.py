@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from musket.core.errors import TrainingError
+from musket.optim.rates import set_rate
 from musket.training.hooks import Run
 from musket.training.schedules import Resumable, check_range
 
@@ -21,8 +22,7 @@ class WarmupCosine(Resumable):
     (arXiv:1608.03983). With w batches of warm-up among n, batch i, counted from 0, is trained at
     full (start_factor + (1 - start_factor) i / w) while i < w, and at
     min_lr + (full - min_lr) (1 + cos(pi (i - w) / (n - w))) / 2 from then on. ``full`` is the rate the stage begins
-    with, and the one it leaves to the next stage: a warm restart. Groups of weights with rates of their own keep their
-    ratios; ``min_lr`` is meant for the one with the highest.
+    with, and the one it leaves to the next stage: a warm restart.
 
     Batches are counted from the first one this callback sees to the end of the stage. Resumed with more epochs, it goes
     on as if the stage had had that length from the beginning.
@@ -48,25 +48,24 @@ class WarmupCosine(Resumable):
         self.min_lr = min_lr
         self.start_factor = start_factor
         self.first = 0
-        self.full: list[float] = []
+        self.full = 0.0
 
     def begin(self, run: Run, stored: Mapping[str, Any] | None) -> None:
-        rates = [group["lr"] for group in run.optimizer.param_groups]
-        self.first, self.full = (run.step, rates) if stored is None else (stored["first"], list(stored["full"]))
-        if not 0 < max(self.full) >= self.min_lr:
+        self.first, self.full = (run.step, run.lr) if stored is None else (stored["first"], stored["full"])
+        if not 0 < self.full >= self.min_lr:
             raise TrainingError(
-                f"WarmupCosine: the stage begins with a rate of {max(self.full):g}; it must be above 0, and not below "
+                f"WarmupCosine: the stage begins with a rate of {self.full:g}; it must be above 0, and not below "
                 f"min_lr ({self.min_lr:g}). Give the stage an lr of its own"
             )
 
     def on_batch_start(self, run: Run) -> None:
-        self._set(run, self._share(run))
+        set_rate(run.optimizer, self.full * self._share(run))
 
     def on_stage_end(self, run: Run) -> None:
-        self._set(run, 1.0)
+        set_rate(run.optimizer, self.full)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"first": self.first, "full": list(self.full)}
+        return {"first": self.first, "full": self.full}
 
     def _share(self, run: Run) -> float:
         """Share of the full rate that the next batch is trained at."""
@@ -74,9 +73,5 @@ class WarmupCosine(Resumable):
         warmup = batches * _WARMUP_SHARE if self.warmup is None else self.warmup * run.steps_per_epoch
         if batch < warmup:
             return self.start_factor + (1 - self.start_factor) * batch / warmup
-        least = self.min_lr / max(self.full)
+        least = self.min_lr / self.full
         return least + (1 - least) * (1 + math.cos(math.pi * (batch - warmup) / (batches - warmup))) / 2
-
-    def _set(self, run: Run, share: float) -> None:
-        for group, full in zip(run.optimizer.param_groups, self.full, strict=True):
-            group["lr"] = full * share

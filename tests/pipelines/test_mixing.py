@@ -174,7 +174,8 @@ def test_images_of_any_depth_are_mixed_without_rounding(depth: torch.dtype) -> N
     loss = Recorder()
     own = mixing(mixup=1.0, classes=6)
     pipeline = ImagePipeline(loss, torch.sigmoid, Normalize(Normalization((0.5,) * 3, (0.25,) * 3)), mixing=own)
-    batch = Batch(values.to(depth), torch.eye(6), tuple("abcdef"))
+    targets = torch.eye(6)
+    batch = Batch(values.to(depth), targets, tuple("abcdef"))
     torch.manual_seed(9)
     pipeline.step(torch.nn.Identity(), batch)
     plain = (values.double() / top - 0.5) / 0.25
@@ -182,20 +183,21 @@ def test_images_of_any_depth_are_mixed_without_rounding(depth: torch.dtype) -> N
     torch.testing.assert_close(loss.logits.double(), expected, atol=2e-6, rtol=0)
     assert not torch.equal(loss.truth, torch.eye(6))
     assert torch.equal(batch.images, values.to(depth))
-    assert torch.equal(batch.targets, torch.eye(6))
+    assert torch.equal(targets, torch.eye(6))
 
 
 def test_validation_and_prediction_are_plain() -> None:
     loss = Recorder()
     plain = ImagePipeline(loss, torch.sigmoid, Normalize(Normalization((0.0,), (1.0,))))
     own = ImagePipeline(loss, torch.sigmoid, plain.normalize, mixing=mixing(1.0, 1.0, 0.1, classes=4))
-    batch = Batch(noise(4)[:, :1], torch.eye(4), tuple("abcd"))
+    targets = torch.eye(4)
+    batch = Batch(noise(4)[:, :1], targets, tuple("abcd"))
     network = torch.nn.Identity().eval()
     state = torch.get_rng_state()
     expected = plain.step(network, batch)
     found = own.step(network, batch)
     assert torch.equal(found.loss, expected.loss)
-    assert torch.equal(loss.truth, batch.targets)
+    assert torch.equal(loss.truth, targets)
     assert torch.equal(own.predict(network.train(), batch.images), plain.predict(network, batch.images))
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -58,7 +58,8 @@ def test_a_warm_up_longer_than_the_stage_is_all_of_it() -> None:
 
 def test_groups_keep_their_ratios() -> None:
     weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": [weights[0]], "lr": 0.1}, {"params": [weights[1]], "lr": 1.0}])
+    groups = [{"params": [weights[0]], "lr_scale": 0.1, "lr": 0.1}, {"params": [weights[1]], "lr": 1.0}]
+    optimizer = torch.optim.SGD(groups)
     run = Run(0, 0, 2, 4, torch.nn.Linear(1, 1), optimizer)
     hook = WarmupCosine(warmup=1, min_lr=0.5, start_factor=0.5)
     hook.on_stage_start(run)
