@@ -110,11 +110,11 @@ def direction(name: str) -> Mode | None:
         "max", "min", or None when nobody has said.
     """
     _, bare, _ = _parts(name)
-    if bare in FINAL_METRICS and bare not in METRICS:
-        return FINAL_METRICS.get(bare).facts.get("mode")
-    metric, _ = _of_head(bare)
+    metric, head = _of_head(bare)
     if metric in METRICS:
         return METRICS.get(metric).facts.get("mode")
+    if metric in FINAL_METRICS and not head:
+        return FINAL_METRICS.get(metric).facts.get("mode")
     return "min" if bare == "loss" or bare.startswith("loss_") else None
 
 
@@ -146,7 +146,8 @@ def _parts(name: str) -> tuple[str, str, str]:
 def _of_head(column: str) -> tuple[str, str]:
     """The longest metric that a column begins with, and what follows: nothing, or ``_<head>``."""
     ends = [len(column), *(position for position in reversed(range(len(column))) if column[position] == "_")]
-    end = next((end for end in ends if column[:end] in METRICS), len(column))
+    known = (end for end in ends if column[:end] in METRICS or column[:end] in FINAL_METRICS)
+    end = next(known, len(column))
     return column[:end], column[end:]
 
 
