@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from musket.data.catalogue import dataset_augmenters, dataset_provider, extra_train
     from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
     from musket.data.folders import DirectoryDataSet, NotzeroSimplePNGMaskDataSet, SimplePNGMaskDataSet
+    from musket.data.generic_tables import CSVDataSet, FromArrays, GenericCSVDataSet
+    from musket.data.label_folders import ClassFolders, FolderClassificationDataSet
+    from musket.data.label_tables import (
+        BinaryClassificationDataSet,
+        CategoryClassificationDataSet,
+        MultiClassClassificationDataSet,
+        MultiOutputClassClassificationDataSet,
+        RegressionDataSet,
+    )
     from musket.data.preprocessing import dataset_preprocessor, dataset_transformer
     from musket.data.tables import BinarySegmentationDataSet, MultiClassSegmentationDataSet
     from musket.experiment.custom import (
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
         final_metric,
         loss,
         metric,
+        network,
     )
     from musket.experiment.facade import Experiment, parse
     from musket.training.hooks import Hook, Run
@@ -35,12 +45,34 @@ _HOMES = {
     **dict.fromkeys(("ConfigError", "ConfigWarning", "MusketError"), "musket.core.errors"),
     "PredictionItem": "musket.core.types",
     **dict.fromkeys(
-        ("activation", "architecture", "augmenter", "callback", "custom_objects", "final_metric", "loss", "metric"),
+        (
+            "activation",
+            "architecture",
+            "augmenter",
+            "callback",
+            "custom_objects",
+            "final_metric",
+            "loss",
+            "metric",
+            "network",
+        ),
         "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
     **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
+    **dict.fromkeys(("CSVDataSet", "FromArrays", "GenericCSVDataSet"), "musket.data.generic_tables"),
+    **dict.fromkeys(("ClassFolders", "FolderClassificationDataSet"), "musket.data.label_folders"),
+    **dict.fromkeys(
+        (
+            "BinaryClassificationDataSet",
+            "CategoryClassificationDataSet",
+            "MultiClassClassificationDataSet",
+            "MultiOutputClassClassificationDataSet",
+            "RegressionDataSet",
+        ),
+        "musket.data.label_tables",
+    ),
     **dict.fromkeys(("dataset_preprocessor", "dataset_transformer"), "musket.data.preprocessing"),
     **dict.fromkeys(("BinarySegmentationDataSet", "MultiClassSegmentationDataSet"), "musket.data.tables"),
     **dict.fromkeys(("CompositeDataSet", "DataSet", "SubDataSet"), "musket.data.dataset"),
@@ -48,18 +80,28 @@ _HOMES = {
 }
 
 __all__ = [
+    "BinaryClassificationDataSet",
     "BinarySegmentationDataSet",
+    "CSVDataSet",
+    "CategoryClassificationDataSet",
+    "ClassFolders",
     "CompositeDataSet",
     "ConfigError",
     "ConfigWarning",
     "DataSet",
     "DirectoryDataSet",
     "Experiment",
+    "FolderClassificationDataSet",
+    "FromArrays",
+    "GenericCSVDataSet",
     "Hook",
+    "MultiClassClassificationDataSet",
     "MultiClassSegmentationDataSet",
+    "MultiOutputClassClassificationDataSet",
     "MusketError",
     "NotzeroSimplePNGMaskDataSet",
     "PredictionItem",
+    "RegressionDataSet",
     "Run",
     "SimplePNGMaskDataSet",
     "SubDataSet",
@@ -77,6 +119,7 @@ __all__ = [
     "final_metric",
     "loss",
     "metric",
+    "network",
     "parse",
 ]
 

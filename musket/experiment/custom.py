@@ -11,6 +11,7 @@ from musket.core.registry import Registry
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 from musket.metrics.catalogue import FINAL_METRICS, METRICS, Mode
 from musket.models.catalogue import ARCHITECTURES
+from musket.models.classifier_catalogue import CLASSIFIERS
 from musket.training.catalogue import CALLBACKS
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 class CustomObjects(MutableMapping[str, Any]):
     """The former framework's dictionary of custom objects: ``custom_objects["my_loss"] = my_loss``.
 
-    A function of one argument is an activation (logits -> predictions, N x classes x H x W); a function of two,
+    A function of one argument is an activation (logits -> predictions, N x classes x ...); a function of two,
     ``f(truth, prediction)``, can be named as loss and as metric. Setting a name again replaces it.
     """
 
@@ -103,11 +104,21 @@ def callback(hook: T) -> T:
 
 
 def architecture(function: T) -> T:
-    """Decorator: a function returning a torch module with logits becomes an architecture under its own name.
+    """Decorator: a function returning a torch module with logits becomes a segmentation architecture.
 
     It receives those root keys of the config that it names as parameters.
     """
     return _register(ARCHITECTURES, function)
+
+
+def network(function: T) -> T:
+    """Decorator: a function returning a torch module with logits becomes a network of classification.
+
+    It receives those root keys of the config that it names as parameters: ``in_channels``, ``classes`` (a list with
+    several heads), ``shape``, ``weights``, ``pooling``, ``dropout``, ``activation``, and options of its own. With
+    several heads the module gives the logits of all side by side, or a list with a tensor per head.
+    """
+    return _register(CLASSIFIERS, function)
 
 
 def augmenter(target: T) -> T:

@@ -37,6 +37,14 @@ REST = {
     "metrics": ["binary_accuracy"],
     "stages": [{"epochs": 1}],
 }
+REST_OF_CLASSIFICATION = {
+    "architecture": "resnet18",
+    "weights": None,
+    "classes": 1,
+    "loss": "binary_crossentropy",
+    "metrics": ["binary_accuracy"],
+    "stages": [{"epochs": 1}],
+}
 
 Run = Callable[[str], Path]
 
@@ -111,8 +119,11 @@ def read_yaml(block: pages.Block, folder: Path) -> None:
     """Write a config and load it; only names that begin with "broken" may be refused."""
     text, name = block.text, block.word
     if name == "fragment":
-        rest = {key: value for key, value in REST.items() if key not in yaml.safe_load(text)}
-        text, name = text + yaml.safe_dump(rest), "experiments/part/config.yaml"
+        labels = "classification.md" in block.place
+        rest = REST_OF_CLASSIFICATION if labels else REST
+        rest = {key: value for key, value in rest.items() if key not in yaml.safe_load(text)}
+        head = "#%Musket Classification 1.0\n" if labels else ""
+        text, name = head + text + yaml.safe_dump(rest), "experiments/part/config.yaml"
     config = folder / (name or "whole/config.yaml")
     if config.name.startswith("broken"):
         write(config, text)

@@ -11,6 +11,7 @@ import cv2
 
 ROOT = Path(__file__).parents[2]
 NUCLEI = ROOT / "examples" / "nuclei" / "data"
+CLOTHING = ROOT / "examples" / "clothing" / "data"
 _FENCE = re.compile(r"^```(\S*)[ \t]*(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -59,3 +60,19 @@ def write_images(folder: Path) -> None:
             assert whole is not None, path
             small = cv2.resize(whole, (48, 48), interpolation=cv2.INTER_NEAREST)
             cv2.imwrite(str(folder / place / f"{path.stem}.{extension}"), small)
+    write_clothes(folder)
+
+
+def write_clothes(folder: Path) -> None:
+    """Photos of clothes of 32 pixels, a folder per class, and their table."""
+    lines = (CLOTHING / "labels.csv").read_text("utf-8").splitlines()
+    kept = [line for number, line in enumerate(lines[1:]) if number % 6 == 0]  # four of each kind, half for kids
+    for line in kept:
+        name = line.partition(",")[0]
+        whole = cv2.imread(str(CLOTHING / "clothes" / name))
+        assert whole is not None, name
+        for place in (folder / "clothes", folder / "data" / "clothes"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / name), cv2.resize(whole, (32, 32), interpolation=cv2.INTER_AREA))
+    for place in (folder, folder / "data"):
+        (place / "labels.csv").write_text("\n".join([lines[0], *kept]) + "\n", "utf-8")
