@@ -170,13 +170,14 @@ class ExperimentSpec(_Model):
     """Decay of the weights in every step of the optimizer; biases and normalisations are left alone. Default: the
     optimizer's own (AdamW 0.01, others none)."""
     layer_decay: Portion | None = None
-    """Learning rate of each layer of the encoder as a share of that of the layer behind it (0.65 to 0.9 for fine
-    tuning). Default: one rate for all."""
+    """Learning rate of each layer of the encoder as a share of that of the layer behind it (arXiv:2106.08254; 0.65 to
+    0.9 for fine tuning). Default: one rate for all."""
     accumulate: Several = 1
-    """Batches whose gradients are added up for one step of the optimizer. Default 1."""
+    """Batches for one step of the optimizer, down the mean of their gradients. Schedules go on counting batches.
+    Default 1."""
     ema: RealShare | None = None
     """Judge and keep a running mean of the weights: the share of the old mean that stays in every step (0.99 to
-    0.9999). Default: the weights themselves."""
+    0.9999; less in the first steps of a stage). Default: the weights themselves."""
     maxEpochSize: Steps | None = None
     """At most this many training batches per epoch. Default: all."""
     noTrain: Flag = False
@@ -308,12 +309,15 @@ class NetworkSpec(ImageSpec):
     """How much each class counts in cross-entropies: a number per class (a list of them per output), or balanced: the
     rarer a class is in the training part, the more it counts. Default: all alike."""
     label_smoothing: Share = 0.0
-    """Train on targets moved by this share towards not knowing. Default 0."""
+    """Train on targets moved by this share towards not knowing (arXiv:1512.00567): every class alike of a softmax
+    output, 1/2 of a sigmoid one. Default 0."""
     mixup: Positive | None = None
-    """Train on mixtures of two images and their targets; the shares are drawn from Beta(mixup, mixup). Default: off."""
+    """Train on mixtures of two images and their targets (arXiv:1710.09412); the shares are drawn from
+    Beta(mixup, mixup), 0.2 as a rule. Default: off."""
     cutmix: Positive | None = None
-    """Train on images with a window of another one, targets mixed by area, its size drawn from Beta(cutmix, cutmix).
-    With mixup beside it either is used for half of the batches. Default: off."""
+    """Train on images with a window of another one (arXiv:1905.04899), its area drawn from Beta(cutmix, cutmix), 1 as a
+    rule; masks get its mask, vectors are mixed by area. With mixup beside it either is used for half of the batches.
+    Default: off."""
     sampler: Sampler | None = None
     """What an epoch draws its training samples by: balanced (all classes alike), sqrt (halfway to it) or weighted (the
     dataset's sample_weight). Default: every sample once."""
@@ -465,8 +469,6 @@ NOT_YET: dict[str, str] = {
     "tasks": "tasks",
     "import_tasks": "old per-image tasks",
     "run_tasks": "old per-image tasks",
-    "weight_decay": "decay of weights",
-    "layer_decay": "rates by layer",
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation", "Classification"})

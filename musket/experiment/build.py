@@ -404,6 +404,18 @@ def _mixing(spec: NetworkSpec) -> Mixing | None:
     return Mixing(spec.mixup, spec.cutmix, spec.label_smoothing, heads)
 
 
+def build_optimizer(spec: NetworkSpec, model: torch.nn.Module, lr: float | None) -> torch.optim.Optimizer:
+    """The optimizer of a network, its weights grouped by how they decay and learn.
+
+    Raises:
+        TrainingError: a value is refused, or the network has no encoder for ``layer_decay``.
+    """
+    from musket.optim import build, groups
+
+    parameters = groups.parameter_groups(model, weight_decay=spec.weight_decay, layer_decay=spec.layer_decay)
+    return build.build_optimizer(spec.optimizer, parameters, lr=lr)
+
+
 def build_callbacks(spec: NetworkSpec, stage: StageSpec) -> list[Hook]:
     """Callbacks of a stage: its own instead of the root's if it has any, then the extra ones."""
     from musket.training.catalogue import CALLBACKS

@@ -40,17 +40,20 @@ def check_network(context: FitContext) -> None:
 
     Raises:
         ArtifactError: ``initial_weights`` are no weights, or belong to another network.
-        TrainingError: nobody knows which way the figure of ``primary_metric`` or of a callback gets better.
+        TrainingError: nobody knows which way the figure of ``primary_metric`` or of a callback gets better; the network
+            has no encoder for ``layer_decay``.
     """
     spec = context.spec
     primary_monitor(spec)
     for stage in spec.stages:
         build.build_callbacks(spec, stage)
     names = dict.fromkeys(stage.initial_weights for stage in spec.stages if stage.initial_weights is not None)
-    module = build.build_model(spec, pretrained=False) if names else None
+    if not names and spec.layer_decay is None:
+        return
+    module = build.build_model(spec, pretrained=False)
+    build.build_optimizer(spec, module, spec.lr)
     for name in names:
         path = initial_path(context.layout, name)
-        assert module is not None
         checkpoint.load_matching(module, checkpoint.load_weights(path)[0], path)
 
 

@@ -16,7 +16,6 @@ from musket.data.loader import auto_workers, collate
 from musket.experiment import build, run
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.unit import set_frozen
-from musket.optim.build import build_optimizer
 from musket.report.check_facts import Estimate
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def estimate(spec: NetworkSpec, data: PreparedData, folders: Sequence[Path]) -> 
     set_frozen(module, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
     set_frozen(module, spec.stages[0].freeze_encoder, spec.stages[0].unfreeze_encoder)
     wrapped = fabric.setup_module(module)
-    optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=spec.lr)
+    optimizer = build.build_optimizer(spec, module, spec.lr)
     wrapped_optimizer: Any = fabric.setup_optimizers(optimizer)
     loss = spec.stages[0].loss or spec.loss
     pipeline = build.build_pipeline(spec, build.normalization(spec, module), loss, device)

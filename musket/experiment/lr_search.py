@@ -23,7 +23,6 @@ from musket.experiment.folded import folds_among
 from musket.experiment.plan import units
 from musket.experiment.prepare_data import PreparedData, keep_decoded, prepare
 from musket.experiment.unit import FitContext, load_initial, set_frozen, start_network, training_loader
-from musket.optim.build import build_optimizer
 from musket.training.loop import Clipping
 from musket.training.lr_finder import LRFinder, search
 
@@ -114,7 +113,7 @@ def _search(context: FitContext, stage: int, start_lr: float, end_lr: float, epo
     loss = own.loss or spec.loss
     assert loss is not None, "the config check asks for a loss, here or at the root"
     weights = class_weights_of(spec, context.samples, context.samples.folds[unit.fold].train)
-    optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=start_lr)
+    optimizer = build.build_optimizer(spec, module, start_lr)
     seed_torch(unit.seed, "lr search", unit.fold, stage)
     with _Bar(context, unit, count) as bar:
         try:

@@ -14,7 +14,6 @@ from musket.experiment.class_weights import asks_to_balance, class_weights_of
 from musket.experiment.inference import choose
 from musket.experiment.unit import set_frozen
 from musket.losses.loss import Loss
-from musket.optim.build import build_optimizer
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def compiled(spec: NetworkSpec, lr: float | None = None, loss: str | None = None
     rate = next((value for value in (lr, first.lr, spec.lr) if value is not None), None)
     return Compiled(
         network,
-        build_optimizer(spec.optimizer, network.parameters(), lr=rate),
+        build.build_optimizer(spec, network, rate),
         build.build_spec_loss(spec, chosen, None if asks_to_balance(spec) else class_weights_of(spec)),
     )
 

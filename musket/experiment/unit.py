@@ -199,12 +199,10 @@ def _train_one_stage(
     resumed: bool,
 ) -> torch.optim.Optimizer:
     """One stage: rate, loss and hooks, then epochs. Returns the optimizer for the next stage."""
-    from musket.optim.build import build_optimizer
-
     spec, layout, fabric = context.spec, context.layout, context.fabric
     stage: StageSpec = spec.stages[number]
     if optimizer is None or stage.lr is not None or stage.loss is not None:
-        optimizer = build_optimizer(spec.optimizer, module.parameters(), lr=spec.lr if stage.lr is None else stage.lr)
+        optimizer = build.build_optimizer(spec, module, spec.lr if stage.lr is None else stage.lr)
     if stage.initial_weights is not None and not resumed:
         load_initial(context, module, stage.initial_weights)
     loss = stage.loss or spec.loss
