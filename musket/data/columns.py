@@ -31,7 +31,7 @@ class Cells:
         taken: one text per sample.
         lines: line of the file each of them stands in; the header is line 1.
         known: texts of the whole column, also of rows that are not taken: classes and ranges come from all.
-        source: name of the table.
+        source: path of the table, None for a DataFrame.
         images: name of each sample.
     """
 
@@ -39,7 +39,7 @@ class Cells:
     taken: Sequence[str]
     lines: Sequence[int]
     known: Sequence[str]
-    source: str
+    source: str | None
     images: Sequence[str]
 
     def names(self) -> list[str]:

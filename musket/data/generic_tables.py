@@ -17,7 +17,7 @@ from musket.data.columns import COLUMN_TYPES, Cells, Column, is_number, split_sc
 from musket.data.dataset import FileDataSet, IndexedDataSet
 from musket.data.images import read_image
 from musket.data.names import Names
-from musket.data.table_reading import FilePath, ImageFolders, name_of_table, packed_row, read_table, unpack
+from musket.data.table_reading import FilePath, ImageFolders, packed_row, path_of_table, read_table, unpack
 
 _FILES = ("image", "rle")
 
@@ -44,7 +44,7 @@ class CSVDataSet(IndexedDataSet):
         idColumn: str | None = None,
         sep: str = ",",
     ):
-        self.source = name_of_table(path)
+        self.source = path_of_table(path)
         frame = read_table(path, sep)
         targets, features = ([each] if isinstance(each, str) else list(each) for each in (targetColumn, featureColumn))
         self._packed = unpack(frame, [*targets, *features, *([idColumn] if idColumn else [])], self.source)
@@ -179,7 +179,7 @@ class GenericCSVDataSet(FileDataSet):
         input_groups: Mapping[str, Sequence[str]] | None = None,
         output_groups: Mapping[str, Sequence[str]] | None = None,
     ):
-        self.source = name_of_table(path)
+        self.source = path_of_table(path)
         frame = read_table(path)
         if frame.empty:
             raise DataError("the table has a header and no rows", path=self.source)
@@ -202,9 +202,8 @@ class GenericCSVDataSet(FileDataSet):
         self._columns: dict[str, Column] = {
             name: COLUMN_TYPES[kind](self._cells(name)) for name, kind in self.types.items() if kind in COLUMN_TYPES
         }
-        outputs = [name for group in self._outputs for name in group]
-        labelled = [self._columns[name].classes for name in outputs if name in self._columns]
-        self.classes = labelled[0] if len(labelled) == 1 else labelled
+        classes = [self._classes(group) for group in self._outputs]
+        self.classes = classes[0] if len(classes) == 1 else classes
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -301,6 +300,13 @@ class GenericCSVDataSet(FileDataSet):
         for group, part in zip(self._outputs, parts, strict=True):
             row |= self._written(group, part, treshold, str(item.id))
         return packed_row(row, self._packed)
+
+    def _classes(self, group: Sequence[str]) -> list[str]:
+        """What the numbers of an output are called; of a column of two values on its own, both."""
+        if len(group) == 1:
+            return self._columns[group[0]].classes if group[0] in self._columns else list(group)
+        columns = [self._columns[name] for name in group]
+        return [each for column in columns for each in ([column.name] if column.width == 1 else column.classes)]
 
     def _written(self, group: Sequence[str], scores: Any, treshold: float, sample: str) -> dict[str, Any]:
         """Cells of one output."""

@@ -38,8 +38,8 @@ from musket.data.table_reading import (
     ImageFolders,
     has_column,
     missing_column,
-    name_of_table,
     packed_row,
+    path_of_table,
     read_table,
     unpack,
 )
@@ -67,7 +67,7 @@ class _LabelTable(LabelledImages):
         limit: int,
         where: Where | None,
     ):
-        self.source = name_of_table(table)
+        self.source = path_of_table(table)
         frame = read_table(table)
         absent = {name: want.if_absent for name, want in columns.items() if not has_column(frame, name)}
         for name, classes in absent.items():
@@ -91,7 +91,7 @@ class _LabelTable(LabelledImages):
         _warn_contradictions(names, zip(*taken.values(), strict=True), self.source)
         folders = ImageFolders(images)
         places = folders.find(names)
-        if where is None and limit < 0 and not isinstance(table, pd.DataFrame):
+        if where is None and limit < 0 and self.source is not None:
             _warn_others(folders.others(places), self.source)
         super().__init__(names, folders.paths, places, found, image_column)
 
@@ -316,18 +316,18 @@ def _absent_as(classes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(map(str, classes)) if classes else ("0", "1")
 
 
-def _check_absent(name: str, classes: Sequence[str], columns: Sequence[str], source: str) -> None:
+def _check_absent(name: str, classes: Sequence[str], columns: Sequence[str], source: str | None) -> None:
     """Warn of a column the table does not have; an error where it is needed, or seems to be misspelt."""
     if not classes or nearest(name, list(columns), 1):
         raise missing_column(name, columns, source)
     warnings.warn(
-        f"{source}: no column {name!r}, so every row counts as class {classes[0]!r} of {', '.join(classes)}; besides "
-        f"the images the table has: {', '.join(columns) or 'nothing'}",
+        f"{source or 'the table'}: no column {name!r}, so every row counts as class {classes[0]!r} of "
+        f"{', '.join(classes)}; besides the images the table has: {', '.join(columns) or 'nothing'}",
         stacklevel=5,
     )
 
 
-def _rows(frame: pd.DataFrame, where: Where | None, source: str) -> np.ndarray:
+def _rows(frame: pd.DataFrame, where: Where | None, source: str | None) -> np.ndarray:
     """Positions of the rows with the values asked for."""
     if frame.empty:
         raise DataError("the table has a header and no rows", path=source)
@@ -347,13 +347,13 @@ def _rows(frame: pd.DataFrame, where: Where | None, source: str) -> np.ndarray:
     return np.flatnonzero(kept)
 
 
-def _warn_contradictions(names: Sequence[str], labels: Iterable[tuple[str, ...]], source: str) -> None:
+def _warn_contradictions(names: Sequence[str], labels: Iterable[tuple[str, ...]], source: str | None) -> None:
     first: dict[str, tuple[str, ...]] = {}
     bad = {name: None for name, own in zip(names, labels, strict=True) if first.setdefault(name, own) != own}
     if bad:
         count = len(bad)
         warnings.warn(
-            f"{source}: {count} image{'s have' if count != 1 else ' has'} rows with different labels "
+            f"{source or 'the table'}: {count} image{'s have' if count != 1 else ' has'} rows with different labels "
             f"({examples(list(bad))}); every row is a sample of its own: correct or join them",
             stacklevel=4,
         )

@@ -39,9 +39,9 @@ def read_table(source: FilePath | pd.DataFrame, separator: str = ",") -> pd.Data
     return pd.DataFrame(texts, dtype=object)
 
 
-def name_of_table(source: FilePath | pd.DataFrame) -> str:
-    """How messages call a table."""
-    return "the table" if isinstance(source, pd.DataFrame) else str(Path(source).absolute())
+def path_of_table(source: FilePath | pd.DataFrame) -> str | None:
+    """Where messages say a table is; None for a DataFrame."""
+    return None if isinstance(source, pd.DataFrame) else str(Path(source).absolute())
 
 
 class ImageFolders:
@@ -144,7 +144,7 @@ def has_column(frame: pd.DataFrame, name: str) -> bool:
     )
 
 
-def unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> dict[str, list[str]]:
+def unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str | None) -> dict[str, list[str]]:
     """Add wanted columns that are packed in others; returns packed column -> its parts, for those that were used.
 
     Raises:
@@ -184,7 +184,7 @@ def packed_row(row: dict[str, Any], packed: dict[str, list[str]]) -> dict[str, A
     return row
 
 
-def missing_column(name: str, columns: Sequence[str], source: str) -> DataError:
+def missing_column(name: str, columns: Sequence[str], source: str | None) -> DataError:
     """The error for a column that is not in the table."""
     near = nearest(name, list(columns), 1)
     hint = f"did you mean {near[0]!r}? The" if near else "the"

@@ -18,8 +18,8 @@ from musket.data.names import Names
 from musket.data.table_reading import (
     FilePath,
     ImageFolders,
-    name_of_table,
     packed_row,
+    path_of_table,
     read_table,
     sorted_names,
     unpack,
@@ -41,7 +41,7 @@ class _MaskTable(FileDataSet):
         relative: bool,
         limit: int,
     ):
-        self.source = name_of_table(table)
+        self.source = path_of_table(table)
         self.imColumn, self.rleColumn, self.clazzColumn = image_column, run_column, class_column
         self.maskShape = None if mask_shape is None else (int(mask_shape[0]), int(mask_shape[1]))
         self._codec: dict[str, Any] = {"order": order, "relative": relative}

@@ -103,7 +103,7 @@ class TestGeneric:
         assert mask[..., 0].T.reshape(-1).nonzero()[0].tolist() == [0, 1]
         assert note == "one"
         assert not dataset[2].y[5].any()
-        assert dataset.classes == [["a"], ["n"], ["n", "y"], ["u", "v", "w"], ["p", "q"]]
+        assert dataset.classes == [["a"], ["n"], ["n", "y"], ["u", "v", "w"], ["p", "q"], ["m"], ["note"]]
 
     def test_normalized_number_by_hand(self) -> None:
         table = pd.DataFrame({"a": [10, 20, 50], "y": [0, 1, 0]})
@@ -118,6 +118,11 @@ class TestGeneric:
         assert numbers.tolist() == [2, 1]
         assert dataset[1].y.tolist() == [0, 1, 0, 0, 1]  # kind: u v w, tags: p q
         assert dataset.get_inputs_count() == 2
+        assert dataset.classes == ["u", "v", "w", "p", "q"]
+        joined = GenericCSVDataSet(
+            frame(), ["im"], [], images, output_groups={"g": ["flag", "kind", "a"]}, ctypes={"flag": "binary"}
+        )
+        assert joined.classes == ["flag", "u", "v", "w", "a"]
 
     def test_rows_of_a_submission(self, images: Path) -> None:
         table = frame(m=["1 2", "", "3 1"])
