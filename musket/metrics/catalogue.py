@@ -95,7 +95,7 @@ def adopt(losses: Registry) -> None:
             same_shape=loss.facts.get("truth") == "same",
             by_activation=on_logits,
             need_threshold=False,
-            **{key: loss.facts[key] for key in ("of",) if key in loss.facts},
+            of=loss.facts.get("of"),
         )
 
 
