@@ -10,6 +10,7 @@ import numpy as np
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
+from musket.data import labels as labels_told
 from musket.data.dataset import check_rows
 from musket.data.derived import TrainingView
 from musket.data.draws import reading_epoch
@@ -17,7 +18,7 @@ from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
-from musket.experiment.class_names import class_names, told_names
+from musket.experiment.class_names import class_names
 from musket.experiment.findings import (
     Found,
     channel_name,
@@ -141,8 +142,11 @@ def _say_targets(spec: NetworkSpec, dataset: Any, inspection: Inspection, found:
         say_masks(spec, inspection, found)
         say_contradictions(inspection, found)
         return []
-    names = class_names(dataset, spec)
-    say_unfit_names(told_names(dataset), heads, names, found)
+    try:
+        told, names = labels_told.class_names(dataset), class_names(dataset, spec)
+    except DataError:  # parts of other classes: said already by who wanted to split them
+        told = names = None
+    say_unfit_names(told, heads, names, found)
     labels = labels_of(heads, names, inspection)
     say_labels(spec, labels, inspection, found)
     say_soft(heads, inspection, found)

@@ -52,13 +52,13 @@ def labels_of(heads: Heads, class_names: ClassNames, inspection: Inspection) -> 
     for head, values in enumerate(parts_of(inspection.vectors, heads)):
         before = f"{heads.names[head]}: " if len(heads.sizes) > 1 else ""
         kind, names = kind_of(heads, head), names_of(heads, class_names, head)
-        if kind == "number":
+        if kind == "values":
             none = np.zeros((len(values), 0), bool)
             found.append(HeadLabels(before, False, names, none, values[inspection.usable].astype(np.float64)))
-        elif kind == "several" and len(names) == 1:
+        elif kind == "labels" and len(names) == 1:
             member = usable & np.concatenate([values <= 0.5, values > 0.5], axis=1)
             found.append(HeadLabels(before, False, flag_names(heads, class_names, head), member))
-        elif kind == "several":
+        elif kind == "labels":
             found.append(HeadLabels(before, True, names, usable & (values > 0.5)))
         else:
             member = usable & (values.argmax(axis=1)[:, None] == np.arange(len(names)))
@@ -171,7 +171,7 @@ def say_soft(heads: Heads, inspection: Inspection, found: Found) -> None:
     """Labels between yes and no, which may be meant."""
     assert inspection.vectors is not None
     for head, values in enumerate(parts_of(inspection.vectors, heads)):
-        if kind_of(heads, head) != "number":
+        if kind_of(heads, head) != "values":
             soft = np.flatnonzero(((values != 0) & (values != 1)).any(axis=1))
             if len(soft):
                 found.warn(
@@ -235,10 +235,10 @@ def say_label_contradictions(heads: Heads, class_names: ClassNames, inspection: 
     )
 
 
-def say_unfit_names(told: list[object] | None, heads: Heads, fitting: ClassNames, found: Found) -> None:
+def say_unfit_names(told: Sequence[object] | None, heads: Heads, fitting: ClassNames, found: Found) -> None:
     """Names of classes that are not those of the config."""
     if told is not None and (fitting is None or not all(fitting)):
-        nested = [len(entry) for entry in told if isinstance(entry, list)]
+        nested = [len(entry) for entry in told if isinstance(entry, list | tuple)]
         has = ", ".join(map(str, nested)) if nested else str(len(told))
         found.warn(
             f"the dataset names {has} classes, the config says classes: {', '.join(map(str, heads.sizes))}; numbers "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from musket.report.check_facts import NONE, ChannelFacts, ClassFacts, HeadFacts
-from musket.report.words import classes, columns, count, in_digits
+from musket.report.words import classes, columns, count, in_digits, shortened
 
 _CLASSES = 12
 _FOLDS = 6
@@ -46,7 +46,7 @@ def _row(facts: ClassFacts, with_holdout: bool) -> list[str]:
     if len(parts) > _FOLDS:
         low, high = min(facts.validation), max(facts.validation)
         parts = [f"{low}" if low == high else f"{low}..{high}"]
-    return [_cut(facts.name), str(facts.samples), *[str(facts.holdout)] * with_holdout, *parts]
+    return [shortened(facts.name, _LONGEST_NAME), str(facts.samples), *[str(facts.holdout)] * with_holdout, *parts]
 
 
 def _most_and_least(found: Sequence[ClassFacts]) -> tuple[Sequence[ClassFacts], int]:
@@ -56,11 +56,6 @@ def _most_and_least(found: Sequence[ClassFacts]) -> tuple[Sequence[ClassFacts], 
     order = sorted(found, key=lambda facts: -facts.samples)
     half = _CLASSES // 2
     return [*order[:half], *order[-half:]], len(found) - 2 * half
-
-
-def _cut(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
 def channel_row(facts: ChannelFacts) -> list[str]:

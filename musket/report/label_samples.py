@@ -109,7 +109,7 @@ def _lines(truth: np.ndarray, prediction: np.ndarray, heads: Heads, class_names:
     for head, (asked, found) in enumerate(zip(parts_of(truth, heads), parts_of(prediction, heads), strict=True)):
         name = f"{heads.names[head]}: " if len(heads.sizes) > 1 else ""
         lines.append(_Line(f"{name}{head_in_words(asked, heads, class_names, head)}"))
-        if kind_of(heads, head) == "number":
+        if kind_of(heads, head) == "values":
             lines += _of_numbers(asked, found)
         elif kind_of(heads, head) == "exclusive":
             lines += _of_exclusive(asked, found, shown_names(heads, class_names, head))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from musket.core.errors import DataError
+from musket.metrics.heads import HeadKind
+from musket.metrics.heads import kind_of as kind_of_activation
 from musket.report.tiles import drawable
-
-Kind = Literal["exclusive", "several", "number"]
-"""What a head tells: one class of several, each class on its own, or numbers."""
 
 ClassNames = Sequence[Sequence[str]] | None
 """Names of the classes of every head; None, or an empty list for a head, where there are none."""
-
-_KINDS: dict[str, Kind] = {"softmax": "exclusive", "sigmoid": "several", "hard_sigmoid": "several"}
 
 
 class Heads(Protocol):
@@ -32,9 +29,9 @@ class Heads(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
 
-def kind_of(heads: Heads, head: int) -> Kind:
-    """What a head tells, by its activation."""
-    return _KINDS.get(heads.activations[head], "number")
+def kind_of(heads: Heads, head: int) -> HeadKind:
+    """What a head tells, by its activation: one class of several, each class on its own (labels), or values."""
+    return kind_of_activation(heads.activations[head])
 
 
 def parts_of(vector: np.ndarray, heads: Heads) -> list[np.ndarray]:
@@ -52,13 +49,16 @@ def parts_of(vector: np.ndarray, heads: Heads) -> list[np.ndarray]:
 def names_of(heads: Heads, class_names: ClassNames, head: int) -> list[str]:
     """A name for every class of a head, its number where there is none.
 
-    A head with one class may have a name for it, or two: for its absence and its presence. The latter is given.
+    A head with one class may have a name for it, or two: for its absence and its presence, of which the latter counts.
+    Without any it is called as the head, where there are several heads.
     """
     given = class_names[head] if class_names is not None and head < len(class_names) else ()
     size = heads.sizes[head]
     if len(given) == 2 and size == 1:
         given = given[1:]
-    return [str(name) for name in given] if len(given) == size else [str(number) for number in range(size)]
+    if len(given) == size:
+        return [str(name) or "(empty)" for name in given]
+    return [heads.names[head]] if size == 1 and len(heads.sizes) > 1 else [str(number) for number in range(size)]
 
 
 def shown_names(heads: Heads, class_names: ClassNames, head: int) -> list[str]:
@@ -87,7 +87,7 @@ def truth_in_words(target: np.ndarray, heads: Heads, class_names: ClassNames = N
 def head_in_words(part: np.ndarray, heads: Heads, class_names: ClassNames, head: int) -> str:
     """Truth of one head."""
     kind = kind_of(heads, head)
-    if kind == "number":
+    if kind == "values":
         return ", ".join(f"{value:.4g}" for value in part)
     if heads.sizes[head] == 1:
         return flag_names(heads, class_names, head)[int(part[0] > 0.5)]

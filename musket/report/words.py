@@ -33,3 +33,11 @@ def count(amount: int, what: str) -> str:
 def classes(amount: int) -> str:
     """``1 class``, ``2 classes``."""
     return f"{amount} class{'es' if amount != 1 else ''}"
+
+
+def shortened(name: str, most: int) -> str:
+    """A name on one line of at most ``most`` characters; what is too long loses its middle, for ends often differ."""
+    name = " ".join(name.split())
+    if len(name) <= most:
+        return name
+    return f"{name[: most // 2]}…{name[len(name) - (most - 1) // 2 :]}"
