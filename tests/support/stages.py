@@ -7,16 +7,19 @@ import math
 
 import torch
 
+from musket.optim.build import build_optimizer
 from musket.training.hooks import Hooks, Run
 
 
 class Stage:
-    """A stage without network or data. ``rates`` holds the rate each batch was trained at."""
+    """A stage without network or data. ``rates`` holds the rate each batch was trained at.
 
-    def __init__(self, hook, lr=0.05, steps=4, epochs=100, momentum=0.0):
-        parameters = [torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))]
-        groups = [{"params": [parameter]} for parameter in parameters]
-        optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum)
+    The second of two weights learns at ``share`` times the rate.
+    """
+
+    def __init__(self, hook, lr=0.05, steps=4, epochs=100, momentum=0.0, share=1.0):
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr_scale": scale} for scale in (1.0, share)]
+        optimizer = build_optimizer("SGD", groups, lr, options={"momentum": momentum})
         self.run = Run(0, 0, epochs, steps, torch.nn.Linear(1, 1), optimizer)
         self.hooks = Hooks([hook])
         self.rates = []
@@ -36,7 +39,8 @@ class Stage:
                 self.hooks.on_batch_start(self.run)
                 self.rates.append(self.run.lr)
                 self.momenta.append(self.run.optimizer.param_groups[0]["momentum"])
-                assert len({group["lr"] for group in self.run.optimizer.param_groups}) == 1
+                for group in self.run.optimizer.param_groups:
+                    assert math.isclose(group["lr"], self.run.lr * group["lr_scale"], rel_tol=1e-12)
                 self.run.optimizer.step()
                 self.run.step += 1
                 self.run.logs["loss"] = 1.0

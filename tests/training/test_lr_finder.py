@@ -58,11 +58,12 @@ def test_g15_factor() -> None:
 def test_the_optimizer_has_the_rate_of_the_batch() -> None:
     seen = []
     model = torch.nn.Linear(1, 1)
-    optimizer = torch.optim.SGD([{"params": [model.weight]}, {"params": [model.bias]}], lr=3.0)
+    groups = [{"params": [model.weight]}, {"params": [model.bias], "lr_scale": 0.1}]
+    optimizer = torch.optim.SGD(groups, lr=3.0)
     optimizer.register_step_pre_hook(lambda own, *_: seen.append([group["lr"] for group in own.param_groups]))
     batches = [Batch(torch.zeros(1, 1), None, ("s",))] * 4
     search(CPU, model, optimizer, Losses([1.0] * 4), batches, 4, 1e-4, 1.0, Clipping())
-    np.testing.assert_allclose(seen, [[1e-4 * 10**i] * 2 for i in range(4)])
+    np.testing.assert_allclose(seen, [[1e-4 * 10**i, 1e-5 * 10**i] for i in range(4)])
 
 
 def test_it_ends_above_four_times_the_best_loss() -> None:
