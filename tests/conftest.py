@@ -33,10 +33,11 @@ def own_parts_are_forgotten() -> Iterator[None]:
     from musket.experiment.custom import custom_objects
     from musket.experiment.vocabulary import REGISTRIES
     from musket.models.catalogue import custom_models
+    from musket.models.classifier_catalogue import classifier_models
 
     before = [set(registry.names()) for registry in REGISTRIES]
     yield
-    for own in (custom_objects, custom_models, extra_train, dataset_augmenters):
+    for own in (custom_objects, custom_models, classifier_models, extra_train, dataset_augmenters):
         own.clear()
     for registry, known in zip(REGISTRIES, before, strict=True):
         for name in set(registry.names()) - known:
