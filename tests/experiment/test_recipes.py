@@ -15,7 +15,8 @@ import yaml
 import musket
 from musket.artifacts.checkpoint import load_state, load_weights, read_metadata
 from musket.artifacts.records import read_rows
-from musket.core.errors import ConfigChanged, ConfigError
+from musket.core.errors import ConfigChanged, ConfigError, TrainingError
+from musket.experiment.network import compiled
 
 WEIGHT, COUNT = "network.0.weight", "network.1.num_batches_tracked"
 DRIVER = Path(__file__).parents[1] / "e2e" / "resume_driver.py"
@@ -24,6 +25,7 @@ RECIPE: dict[str, Any] = {
     "batch": 2,  # three batches an epoch: a step of two, and one of the one that is left
     "accumulate": 2,
     "ema": 0.8,
+    "weight_decay": 0.01,
     "mixup": 0.4,
     "cutmix": 1.0,
     "label_smoothing": 0.1,
@@ -62,7 +64,7 @@ def run(folder: Path, *kills: str) -> dict[str, bytes]:
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     assert len(whole) == 2 + 2 + 1
-    assert run(tmp_path / "killed", "batch:5", "write:3", "batch:6", "stage:2") == whole
+    assert run(tmp_path / "killed", "batch:5", "batch:6", "stage:2") == whole
 
 
 def test_the_mean_is_judged_and_kept_and_the_state_has_both(tmp_path: Path) -> None:
@@ -146,6 +148,7 @@ def test_a_stage_begins_with_the_best_mean_of_the_one_before_and_a_mean_of_its_o
     [
         ({"ema": 0.9}, r"ema: was 0\.8"),
         ({"accumulate": 3}, "accumulate: was 2"),
+        ({"weight_decay": 0.1}, r"weight_decay: was 0\.01"),
         ({"mixup": 0.2}, r"mixup: was 0\.4"),
         ({"cutmix": None}, r"cutmix: was 1\.0"),
         ({"label_smoothing": 0.2}, r"label_smoothing: was 0\.1"),
@@ -230,3 +233,24 @@ def test_a_rate_is_searched_with_the_recipe(tmp_path: Path) -> None:
     cfg = toy.experiment(tmp_path, **RECIPE)
     found = cfg.lr_find(toy.Drawn(), start_lr=1e-4, end_lr=1e-1, epochs=4)
     assert len(found.lrs) == 12
+
+
+def test_decay_and_rates_by_layer_reach_the_optimizer(tmp_path: Path) -> None:
+    real = {"architecture": "Unet", "backbone": "resnet18", "encoder_weights": None, "lr": 0.5}
+    spec = toy.experiment(tmp_path, **real, weight_decay=0.1, layer_decay=0.5).spec
+    groups = compiled(spec).optimizer.param_groups
+    assert groups[0]["lr"] == 0.5
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.1}
+    rates = sorted({group["lr"] for group in groups}, reverse=True)
+    assert rates == pytest.approx([0.5**power for power in range(1, len(rates) + 1)])
+    assert len(rates) > 5
+    plain = compiled(toy.experiment(tmp_path, **real).spec).optimizer.param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in plain] == [(0.5, 0)]
+
+
+def test_rates_by_layer_without_an_encoder_are_refused_before_anything_is_touched(trained: Path) -> None:
+    (trained / "summary.yaml").unlink(missing_ok=True)
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file() and path.suffix != ".yaml"}
+    with pytest.raises(TrainingError, match="layer_decay needs a network with an encoder"):
+        fitted(trained, 1, layer_decay=0.8)
+    assert {path: path.read_bytes() for path in before} == before
