@@ -156,15 +156,19 @@ def _needs_encoder(entry: Entry | None) -> bool:
 def check_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
     """Every stage has a loss that can be read and trained with."""
     stated: dict[Loc, Any] = {(): spec.loss, **{("stages", i): stage.loss for i, stage in enumerate(spec.stages)}}
-    outputs = [Head(None, 1, "", frozenset())] if "classes" in absent else heads(spec)
+    outputs = [Head(None, 0, "", frozenset())] if "classes" in absent else heads(spec)
     for before, loss in stated.items():
         listed = isinstance(loss, tuple)
-        texts = loss if listed else (loss,)  # one loss for all outputs is looked at once
+        texts = loss if listed else (loss,) * len(outputs)
+        problems: dict[Finding, None] = {}  # what is wrong with one loss for all outputs is told once
         for position, (head, text) in enumerate(zip(outputs, texts, strict=False)):
             if text is not None:
                 at: Loc = (*before, "loss", position) if listed else (*before, "loss")
-                problems = _loss_problems(text, head.activation, vocabulary) or _of_soft_targets(spec, text, vocabulary)
-                yield from (Finding(at, message) for message in problems)
+                found = _loss_problems(text, head, not spec.gives_maps, vocabulary)
+                problems |= dict.fromkeys(
+                    Finding(at, each) for each in found or _of_soft_targets(spec, text, vocabulary)
+                )
+        yield from problems
     yield from _check_weighing(spec, stated, outputs, absent, vocabulary)
     if spec.loss is None and "loss" not in absent:
         without = [i for i, stage in enumerate(spec.stages) if stage.loss is None]
@@ -202,16 +206,16 @@ def _known_terms(text: str | None, vocabulary: Vocabulary) -> list[str]:
         return []
 
 
-def _loss_problems(text: str, activation: str, vocabulary: Vocabulary) -> list[str]:
+def _loss_problems(text: str, head: Head, vectors: bool, vocabulary: Vocabulary) -> list[str]:
     try:
         names = [term.name for term in vocabulary.parse_loss(text)]
     except ValueError as error:
         return [str(error)]
     unknown = [missing_entry(vocabulary.losses, name) for name in dict.fromkeys(names) if name not in vocabulary.losses]
-    if unknown or activation not in vocabulary.activations:
+    if unknown or head.activation not in vocabulary.activations:
         return unknown
     try:
-        vocabulary.check_loss(text, activation)
+        vocabulary.check_loss(text, head.activation, classes=head.classes or None, vectors=vectors)
     except (ValueError, MusketError) as error:
         return [str(error)]
     return []

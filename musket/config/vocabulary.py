@@ -24,7 +24,7 @@ class Term(Protocol):
     def weight(self) -> float: ...
 
 
-def _no_problem(*_: object) -> None:
+def _no_problem(*_: object, **__: object) -> None:
     return None
 
 
@@ -42,7 +42,7 @@ class Vocabulary:
         extra_train: datasets handed over in Python for extra_train_data, by name.
         final_metrics: functions and classes of the project included.
         parse_loss: text of a loss -> its terms; raises ValueError with a sentence.
-        check_loss: (text, activation) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
+        check_loss: (text, activation, classes=, vectors=) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
         check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
         check_weights: (weights, encoder, architecture, its options) -> what is wrong with the weights, or None.
         check_network: (network, its options, pooling) -> what is wrong with a network of classification, or None.
@@ -67,7 +67,7 @@ class Vocabulary:
     dataset_augmenters: Registry = field(default_factory=lambda: Registry("dataset augmenter"))
     extra_train: Collection[str] = frozenset()
     final_metrics: Registry = field(default_factory=lambda: Registry("final metric", "final_metrics"))
-    check_loss: Callable[[str, str], object] = _no_problem
+    check_loss: Callable[..., object] = _no_problem
     check_encoder: Callable[[str, str, Mapping[str, Any]], str | None] = _no_problem
     check_weights: Callable[[str | None, str, str, Mapping[str, Any]], str | None] = _no_problem
     networks: Registry = field(default_factory=lambda: Registry("network"))

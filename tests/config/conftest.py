@@ -30,7 +30,7 @@ def parse_loss(text: str) -> list[Term]:
     return terms
 
 
-def check_loss(text: str, activation: str) -> None:
+def check_loss(text: str, activation: str, **_: object) -> None:
     if "lovasz" in text and activation == "softmax":
         raise ValueError("lovasz_loss contradicts activation softmax")
 
