@@ -42,7 +42,8 @@ class Vocabulary:
         extra_train: datasets handed over in Python for extra_train_data, by name.
         final_metrics: functions and classes of the project included.
         parse_loss: text of a loss -> its terms; raises ValueError with a sentence.
-        check_loss: (text, activation, classes=, vectors=) -> anything; raises ValueError or MusketError when such a loss cannot be meant.
+        check_loss: (text, activation, classes=, vectors=) -> anything; raises ValueError or MusketError when such a
+            loss cannot be meant.
         check_encoder: (encoder, architecture, its options) -> what is wrong with the encoder, or None.
         check_weights: (weights, encoder, architecture, its options) -> what is wrong with the weights, or None.
         check_network: (network, its options, pooling) -> what is wrong with a network of classification, or None.
