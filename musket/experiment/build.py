@@ -408,7 +408,7 @@ def build_optimizer(spec: NetworkSpec, model: torch.nn.Module, lr: float | None)
     """The optimizer of a network, its weights grouped by how they decay and learn.
 
     Raises:
-        TrainingError: a value is refused, or the network has no encoder for ``layer_decay``.
+        ModelError, TrainingError: a value is refused, or the network has no encoder for ``layer_decay``.
     """
     from musket.optim import build, groups
 

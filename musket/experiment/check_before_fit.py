@@ -40,8 +40,8 @@ def check_network(context: FitContext) -> None:
 
     Raises:
         ArtifactError: ``initial_weights`` are no weights, or belong to another network.
-        TrainingError: nobody knows which way the figure of ``primary_metric`` or of a callback gets better; the network
-            has no encoder for ``layer_decay``.
+        TrainingError: nobody knows which way the figure of ``primary_metric`` or of a callback gets better.
+        ModelError, TrainingError: the network has no encoder for ``layer_decay``.
     """
     spec = context.spec
     primary_monitor(spec)
