@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import musket
-from musket.models.classifier_catalogue import classifier_models
+from musket.models.classifier_catalogue import CLASSIFIERS
 
 CONFIG = """\
 #%Musket Classification 1.0
@@ -97,8 +97,8 @@ def small_classifier(in_channels: int, classes: int | list[int]) -> torch.nn.Mod
 
 def register() -> None:
     """Make the network nameable as small_classifier."""
-    if "small_classifier" not in classifier_models:
-        classifier_models["small_classifier"] = small_classifier
+    if not CLASSIFIERS.documents("small_classifier"):
+        CLASSIFIERS.add("small_classifier", small_classifier, "two convolutions")
 
 
 def experiment(folder: Path, **changes: object) -> musket.Experiment:
