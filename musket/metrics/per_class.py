@@ -101,7 +101,10 @@ def confusion_matrix(
     decided = decide(scores, exclusive=exclusive, thresholds=thresholds).astype(np.int64)
     present = _present(truth, scores, exclusive).astype(np.int64)
     if exclusive:
-        return present.T @ decided
+        size = scores.shape[1]
+        known = present.any(1) & decided.any(1)
+        cells = present.argmax(1)[known] * size + decided.argmax(1)[known]
+        return np.bincount(cells, minlength=size * size).reshape(size, size)
     both = (present * decided).sum(0)
     missed, invented = present.sum(0) - both, decided.sum(0) - both
     return np.stack([len(scores) - both - missed - invented, invented, missed, both], axis=-1).reshape(-1, 2, 2)
