@@ -11,7 +11,9 @@ import numpy as np
 from musket.core.errors import MusketError
 from musket.core.runtime import derive_seed
 from musket.experiment.build import TargetShape, checked_arrays, fetch, training_maker
+from musket.experiment.class_names import class_names
 from musket.experiment.plan import training_samples
+from musket.report.labels import truth_in_words
 from musket.report.samples import draw_table
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ def augmentation_sheet(
     columns: int = 4,
     seed: int | None = None,
 ) -> np.ndarray:
-    """Draw training samples as they are stored, and beside them as the network gets them, masks laid over.
+    """Draw training samples as they are stored, and beside them as the network gets them.
+
+    Masks are laid over the images, labels stand beneath them.
 
     Args:
         samples: what is trained on.
@@ -52,12 +56,20 @@ def augmentation_sheet(
         raise MusketError(f"{spec.source}: nothing is trained (noTrain), so nothing is augmented")
     draws = derive_seed(spec.random_state, 0, 0) if seed is None else seed
     make = training_maker(spec, samples.dataset, samples.ids, draws, folders)
-    rows = []
+    shape = TargetShape.of(spec)
+    names = None if shape.heads is None else class_names(samples.dataset, spec)
+    rows, captions = [], []
     chosen = sampler.part[:count]
     for position in chosen:
         item = fetch(samples.dataset, position, False)
-        stored = checked_arrays(item, samples.ids[position], TargetShape.of(spec), needs_truth=True)
+        image, target = checked_arrays(item, samples.ids[position], shape, needs_truth=True)
         made = [make(position, epoch) for epoch in range(columns)]
-        rows.append([stored, *((sample.image, sample.target) for sample in made)])
+        if shape.heads is None:
+            rows.append([(image, target), *((sample.image, sample.target) for sample in made)])
+            captions.append(samples.ids[position])
+        else:
+            assert target is not None, "training samples have targets"
+            rows.append([(image, None), *((sample.image, None) for sample in made)])
+            captions.append(f"{truth_in_words(target, shape.heads, names)}  ({samples.ids[position]})")
     heads = ["as stored", *(f"draw {number + 1}" for number in range(columns))]
-    return draw_table(rows, heads, [samples.ids[position].encode("ascii", "replace").decode() for position in chosen])
+    return draw_table(rows, heads, captions)

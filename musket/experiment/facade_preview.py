@@ -78,7 +78,7 @@ class Previewing:
     def augmentation_sheet(
         self, dataset: Any = None, *, count: int = 6, columns: int = 4, seed: int | None = None
     ) -> np.ndarray:
-        """A picture of training samples as they are stored and as augmentation makes them, masks laid over.
+        """A picture of training samples as they are stored and as augmentation makes them, with their masks or labels.
 
         Args:
             dataset: as in :meth:`fit`.
