@@ -64,6 +64,6 @@ class WrappedNetwork(ImageNetwork):
             if isinstance(part, nn.Module):
                 return [part]
         raise ModelError(
-            f"{self.name} has no part named encoder or backbone, so there is nothing to freeze or unfreeze, and no layer "
-            "for layer_decay"
+            f"{self.name} has no part named encoder or backbone, so there is nothing to freeze or unfreeze, and no "
+            "layer for layer_decay"
         )
