@@ -141,7 +141,7 @@ class Evaluating:
         cacheModel: bool = False,
         verbose: int = 1,
     ) -> PredictionDataSet:
-        """Predict a dataset anew into files, one per sample, and return it with ``.prediction`` on its items.
+        """Predict a dataset anew into files, and return it with ``.prediction`` on its items.
 
         Args:
             dataset: a dataset, or the name of one.

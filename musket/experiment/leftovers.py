@@ -15,6 +15,8 @@ from musket.core.types import Unit
 # What lies in predictions/ beside the stores: tables of dumpPredictionsToCSV, and scratch folders of an epoch.
 _TABLE = re.compile(r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv")
 _SCRATCH = re.compile(r"tmp-validation\d+\.\d+\.npy")
+# Tables and pictures in evaluation/.
+_BY_CLASS = re.compile(r"(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)")
 _STORED = re.compile(r"(\d+|vectors)\.npy\.npz")
 
 
@@ -34,7 +36,7 @@ def forget_unit(layout: Layout, unit: Unit) -> None:
 
 
 def forget_predictions(layout: Layout) -> None:
-    """Remove stored predictions and their tables; the user's own files among them stay."""
+    """Remove stored predictions and all tables of them; the user's own files among them stay."""
     folder = layout.predictions
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         if _TABLE.fullmatch(path.name):
@@ -44,6 +46,10 @@ def forget_predictions(layout: Layout) -> None:
         elif path.is_dir() and (_is_store(path) or path.suffix == ".npy"):  # one without index was interrupted
             _forget_store(path)
     _remove_empty(folder)
+    for path in list(layout.evaluation.iterdir()) if layout.evaluation.is_dir() else ():
+        if _BY_CLASS.fullmatch(path.name):
+            path.unlink()
+    _remove_empty(layout.evaluation)
 
 
 def _forget_store(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from musket.artifacts.files import write_atomic
-from musket.core.errors import MusketError
+from musket.core.errors import DataError, MusketError
 from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
 from musket.data.folders import ConstrainedDirectory, DirectoryDataSet
 from musket.data.identity import sample_ids
@@ -71,7 +71,7 @@ def submit(
         item, scores = copy.copy(items.pop(scored.id)), scored.scores[0]  # a copy: the dataset may keep its own
         if encode is not None:
             item.prediction = at_face(parted_at_half(scores, limits) if best else scores, sizes)
-            found = encode(item, False, 0.5 if best else float(limits))
+            found = _rows_of(encode, item, 0.5 if best else float(limits))
         elif sizes is None:
             found = rle_rows(scored.id, scores, float(limits))
         else:
@@ -81,6 +81,19 @@ def submit(
     frame = getattr(dataset, "_create_dataframe", pd.DataFrame)(rows)
     write_atomic(path, frame.to_csv(index=False))
     return frame
+
+
+def _rows_of(encode: Encode, item: Any, treshold: float) -> Any:
+    """What an encoder makes of an item. Raises DataError, naming the sample, when it fails."""
+    try:
+        return encode(item, False, treshold)
+    except MusketError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"it cannot be written as rows: {type(error).__name__}: {error}; see _encode_item of the dataset",
+            sample=str(item.id),
+        ) from error
 
 
 def _opened(experiment: Experiment, dataset: Any) -> Any:
@@ -98,6 +111,8 @@ def _encoder(experiment: Experiment, dataset: Any) -> Encode | None:
     if own is not None:
         return own
     trained_on = _trained_on(experiment)
+    while isinstance(trained_on, CompositeDataSet):  # which part a new item would belong to nobody knows
+        trained_on = trained_on.components[0]
     return None if trained_on is None else own_encoder(trained_on)
 
 

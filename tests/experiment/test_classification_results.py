@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -18,9 +19,9 @@ from hypothesis import strategies as st
 
 import musket
 from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError
-from musket.data.dataset import DataSet
+from musket.data.dataset import CompositeDataSet, DataSet
 from musket.data.folders import DirectoryDataSet
-from musket.experiment.submission import parted_at_half
+from musket.experiment.submission import own_encoder, parted_at_half
 from musket.metrics.final import ByOneMetric, SimpleMetric, WithTreshold
 
 MULTI_LABEL = {
@@ -224,6 +225,19 @@ def test_metrics_of_items_see_all_heads_side_by_side_and_numbers_as_they_are(sev
     assert sorted(round(float(truth[4]) * 20) for _, truth in shown) == list(range(20))
 
 
+def test_truth_and_predictions_are_dumped_as_tables(fitted: musket.Experiment) -> None:
+    cfg = reparsed(fitted, dumpPredictionsToCSV=True)
+    cfg.createSummary()
+    for fold in (0, 1):
+        part = fitted.predictions(f"validation{fold}", stage=1)
+        truth, scores = stack(part)
+        for kind, values in (("gt", truth), ("pt", scores)):
+            table = pd.read_csv(cfg.layout.prediction_table("validation", fold, 1, kind), keep_default_na=False)
+            assert table["Id"].tolist() == part.sample_ids()
+            assert table["Labels"].tolist() == named(values)
+        assert cfg.layout.prediction_table("holdout", fold, 1, "pt").is_file()
+
+
 # ------------------------------------------------------------------------------------------------ stored vectors
 
 
@@ -256,7 +270,13 @@ def test_training_again_forgets_stored_vectors(tmp_path: Path) -> None:
     before, never_read = cfg.predictions("validation0"), cfg.predictions("validation0")
     known = before.vectors()
     other = toy_labels.experiment(tmp_path, **changes, lr=0.1)
+    own = cfg.layout.evaluation / "notes.txt"
+    own.write_text("kept")
+    (cfg.layout.evaluation / "holdout_classes_of_before.csv").write_text("stale")
     other.fit(Rows(), rerun=True)
+    assert own.is_file()
+    assert not (cfg.layout.evaluation / "holdout_classes_of_before.csv").exists()
+    assert (cfg.layout.evaluation / "holdout_classes.csv").is_file()
     np.testing.assert_array_equal(before.vectors(), known)
     with pytest.raises(ArtifactError, match="overwritten by predictions of other weights"):
         never_read.vectors()
@@ -406,6 +426,24 @@ def test_a_failed_sample_leaves_no_table(fitted: musket.Experiment, tmp_path: Pa
     with pytest.raises(DataError, match="1 of 9 images could not be predicted"):
         fitted.submit(Holed(9), tmp_path / "submission.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_fails_names_the_sample(fitted: musket.Experiment, tmp_path: Path) -> None:
+    class Broken(Rows):
+        def _encode_item(self, item: Any, encode_y: bool = False, treshold: float = 0.5) -> dict[str, str]:
+            raise KeyError("name")
+
+    with pytest.raises(DataError, match="sample 'third-00': it cannot be written as rows: KeyError: 'name'"):
+        fitted.submit(Broken(2), tmp_path / "x.csv")
+
+
+def test_a_folder_is_written_as_the_first_of_joined_datasets(fitted: musket.Experiment, tmp_path: Path) -> None:
+    cfg = toy_labels.experiment(fitted.layout.folder, **MULTI_LABEL)
+    joined = CompositeDataSet([Rows(12), Rows(3)])
+    cfg._prepared = SimpleNamespace(source=joined)  # type: ignore[assignment]
+    assert own_encoder(joined) is not None
+    frame = cfg.submit(folder_of_images(tmp_path), tmp_path / "x.csv", 0)
+    assert frame.columns.tolist() == ["Id", "Labels"]
 
 
 @pytest.mark.parametrize("treshold", [True, "half", None, 1.5, -0.1, math.nan])
