@@ -251,6 +251,6 @@ def test_decay_and_rates_by_layer_reach_the_optimizer(tmp_path: Path) -> None:
 def test_rates_by_layer_without_an_encoder_are_refused_before_anything_is_touched(trained: Path) -> None:
     (trained / "summary.yaml").unlink(missing_ok=True)
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file() and path.suffix != ".yaml"}
-    with pytest.raises(ModelError, match="small_net has no part named encoder .* no layer for layer_decay"):
+    with pytest.raises(ModelError, match=r"small_net has no part named encoder .* no layer for layer_decay"):
         fitted(trained, 1, layer_decay=0.8)
     assert {path: path.read_bytes() for path in before} == before
