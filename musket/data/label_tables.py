@@ -260,12 +260,6 @@ class MultiOutputClassClassificationDataSet(_LabelTable):
         index = range(len(self))[index]
         return [column.vector(index) for column in self.columns]
 
-    def get_stratify_class(self, index: int) -> str:
-        """What the columns of classes say together; numbers do not count."""
-        index = range(len(self))[index]
-        vectors = (column.vector(index) for column in self.columns)
-        return " ".join("".join(map(str, vector.astype(int))) for vector in vectors if vector.dtype == bool)
-
 
 class RegressionDataSet(_LabelTable):
     """Numbers as targets; y is float64[columns]. ``classes`` are the names of the columns.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from musket.data.class_balance import balanced_class_weights
-from musket.experiment.targets import heads_of, target_vectors
+from musket.experiment.balance import known_targets
+from musket.experiment.targets import heads_of
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -44,7 +45,7 @@ def class_weights_of(
     heads = heads_of(spec)
     assert heads is not None, "the config check refuses to balance masks"
     assert data is not None, "to balance, samples must be counted"
-    counted = balanced_class_weights(target_vectors(spec, data, positions), heads.sizes, heads.activations)
+    counted = balanced_class_weights(known_targets(spec, data, positions), heads.sizes, heads.activations)
     balanced = [None if weights is None else weights.tolist() for weights in counted]
     each = [own if one == "balanced" else list(one) for one, own in zip(asked, balanced, strict=True)]
     return each if several else each[0]

@@ -25,7 +25,6 @@ from musket.data.label_tables import (
 )
 from musket.data.labels import class_names, targets
 from musket.data.sources import source_of
-from musket.data.split import stratify_classes
 
 NAN = float("nan")
 
@@ -246,14 +245,6 @@ class TestSeveralOutputs:
             MultiOutputClassClassificationDataSet(images, table("x"), "im", [])
         with pytest.raises(DataError, match=r"sample 'b'.*row 3, column 'label': no class"):
             MultiOutputClassClassificationDataSet(images, table("x", ""), "im", ["label"])
-
-    def test_stratified_by_all_classes_together(self, images: Path) -> None:
-        frame = table("x", "y", "x", "x", flag=[0, 1, 1, 0], share=[1, 2, 3, 4])
-        types = {"label": None, "flag": "binary", "share": "number"}
-        dataset = MultiOutputClassClassificationDataSet(images, frame, "im", types)
-        first, second, third, fourth = stratify_classes(dataset)
-        assert first == fourth
-        assert len({first, second, third}) == 3
 
 
 class TestNumbers:
