@@ -83,6 +83,8 @@ def timm_encoder(
         if "global_pool" not in inspect.signature(network_class(model)).parameters:
             raise ModelError(no_pooling(model, pooling))
         given["global_pool"] = pooling
+    if network_class(model) is VGG and not pretrained:
+        given["mlp_ratio"] = 1 / 4096  # nothing is spent on drawing weights that go away below
     network: Any = timm.create_model(model, pretrained=pretrained, num_classes=0, in_chans=in_channels, **given)
     if pooling is not None and not _pools(network, pooling):
         raise ModelError(no_pooling(model, pooling))
