@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 import torch
 import toy
+import toy_labels
 import yaml
 
 import musket
 from musket.artifacts.checkpoint import load_state, load_weights, read_metadata
 from musket.artifacts.records import read_rows
 from musket.core.errors import ConfigChanged, ConfigError, ModelError
+from musket.experiment import build
 from musket.experiment.network import compiled
+from musket.pipelines.image import Normalization
+from musket.pipelines.mixing import Mixing
 
 WEIGHT, COUNT = "network.0.weight", "network.1.num_batches_tracked"
 DRIVER = Path(__file__).parents[1] / "e2e" / "resume_driver.py"
@@ -227,6 +232,29 @@ def test_several_heads_with_all_of_it(tmp_path: Path) -> None:
     cfg.fit(Two())
     (row, *_) = read_rows(cfg.layout.metrics(0, 0))
     assert row["loss"] == pytest.approx(row["loss_0"] + row["loss_1"])
+
+
+def test_outputs_of_every_kind_are_mixed_and_smoothed(tmp_path: Path) -> None:
+    several = {
+        "classes": [3, 1, 1],
+        "activation": ["softmax", "sigmoid", "none"],
+        "loss": ["categorical_crossentropy", "binary_crossentropy", "mse"],
+        "metrics": ["mae"],
+        "primary_metric": "val_loss",
+    }
+    cfg = toy_labels.experiment(tmp_path, **RECIPE | several)
+    cfg.fit(toy_labels.Thirds(target="several"))
+    rows = read_rows(cfg.layout.metrics(0, 0))
+    assert len(rows) == 2
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    pipeline = build.build_pipeline(cfg.spec, Normalization((0.0,) * 3, (1.0,) * 3), None, torch.device("cpu"))
+    assert pipeline.mixing == Mixing(0.4, 1.0, 0.1, ((3, "softmax"), (1, "sigmoid"), (1, "linear")))
+
+
+def test_nothing_is_mixed_by_itself(tmp_path: Path) -> None:
+    spec = toy.experiment(tmp_path).spec
+    inputs = Normalization((0.0,) * 3, (1.0,) * 3)
+    assert build.build_pipeline(spec, inputs, "dice_loss", torch.device("cpu")).mixing is None
 
 
 def test_a_rate_is_searched_with_the_recipe(tmp_path: Path) -> None:
