@@ -146,8 +146,8 @@ def target_strata(
     combined = _combined(parts)
     if combined is not None and min(combined.counts.values(), default=0) >= least:
         return combined
-    columns = [(row, name) for part in parts for row, name in zip(part.rows().T, part.names, strict=True) if row.any()]
-    return Strata(np.stack([row for row, _ in columns], axis=1), tuple(name for _, name in columns))
+    rows = np.hstack([part.rows() for part in parts])
+    return Strata(rows, tuple(name for part in parts for name in part.names))
 
 
 def _of_head(targets: np.ndarray, activation: str, names: Sequence[str], least: int) -> list[Strata]:

@@ -73,6 +73,12 @@ def test_heads_combine_while_combinations_are_frequent() -> None:
     assert rows.counts == {"dress": 6, "pants": 6, "adult": 6, "kid": 6}
 
 
+def test_heads_without_any_label_are_split_all_the_same() -> None:
+    strata = target_strata(np.zeros((12, 4), np.float32), (2, 2), ("sigmoid", "sigmoid"), 4)
+    assert strata.counts == {}
+    covers(make_splits(12, SplitSettings(folds_count=4, testSplit=0.2, stratified=True), labels=lambda: strata), 12)
+
+
 def test_numbers_become_deciles() -> None:
     strata = number_bins(np.arange(100)[::-1] / 10, 5)
     assert set(strata.counts.values()) == {10}
