@@ -8,7 +8,7 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Config, where to write, how much to draw."""
-    parser.description = "Draw training samples as they are stored and as augmentation makes them, with masks or labels."
+    parser.description = "Draw training samples as they are stored and as augmentation makes them, with masks or label."
     parser.add_argument("file", help="a YAML file, a folder with config.yaml, or the name of an experiment")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("augmentation"), help="default: augmentation")
     parser.add_argument("--count", metavar="N", type=int, default=6, help="samples; default 6")
