@@ -107,7 +107,11 @@ def _fill() -> None:
         ("InceptionV3", "inception_v3", "Parallel convolutions of several sizes (arXiv:1512.00567)."),
         ("InceptionResNetV2", "inception_resnet_v2", "Inception with residual connections (arXiv:1602.07261); heavy."),
         ("Xception", "legacy_xception", "Depthwise separable convolutions (arXiv:1610.02357)."),
-        ("MobileNet", "mobilenetv1_100", "MobileNet v1 (arXiv:1704.04861): small and quick."),
+        (
+            "MobileNet",
+            "mobilenetv1_100",
+            "MobileNet v1 (arXiv:1704.04861), with timm's own ImageNet weights: small and quick.",
+        ),
         ("MobileNetV2", "mobilenetv2_100", "MobileNet v2 (arXiv:1801.04381): small and quick, the usual choice."),
         ("DenseNet121", "densenet121", "Every layer sees all before it (arXiv:1608.06993); 121 layers."),
         ("DenseNet169", "densenet169", "Every layer sees all before it; 169 layers."),
@@ -118,7 +122,7 @@ def _fill() -> None:
     CLASSIFIERS.add(
         "NASNetMobile",
         "musket.models.nasnet_mobile:nasnet_mobile",
-        "Found by search, the small one; needs the extra musket[nasnet].",
+        "Found by search, the small one, with pytorchcv's ImageNet weights; needs the extra musket[nasnet].",
         library="pytorchcv",
     )
 

@@ -16,14 +16,11 @@ from musket.core.errors import ModelError
 from musket.core.registry import Entry
 from musket.models.batch_norm import tolerate_single_values
 from musket.models.classifier_catalogue import CLASSIFIER_ROOT_NAMES, CLASSIFIERS, TimmEntry
-from musket.models.encoders import IMAGENET, licence_remark, normalization, timm_weights
+from musket.models.encoders import IMAGENET, INCEPTION_SIDE, licence_remark, normalization, timm_weights
 from musket.models.input_channels import PRETRAINED, adapt_values
 from musket.models.network import ImageNetwork, WrappedNetwork
 from musket.models.timm_networks import only_size, stride_of, timm_encoder, width_of
 from musket.models.weights import fetching, load_adapted
-
-INCEPTION_SIDE = 75
-"""Inception nets lose a border in every convolution; below this side nothing is left (Keras asks for the same)."""
 
 
 class Classifier(ImageNetwork):
@@ -175,26 +172,16 @@ def build_classifier(
             "copy_weights": copy_weights,
         }
         return _own_network(entry, given, values, classes)
+    wanted = weights if pretrained else None
     if library == "pytorchcv":
-        encoder = entry.load()(
-            in_channels=in_channels,
-            weights=weights if pretrained else None,
-            pooling=pooling,
-            copy_weights=copy_weights,
-        )
-        mean, std = IMAGENET
-        source, size = "", None
+        model, (mean, std), size = "", IMAGENET, None
+        encoder = entry.load()(in_channels, wanted, pooling, copy_weights)
     else:
         assert isinstance(entry, TimmEntry), "the two libraries of networks"
-        source = entry.model if weights is None else timm_weights(entry.model, weights, key="weights")
-        source = source.removeprefix("tu-")
-        remark = licence_remark(source)
-        if pretrained and weights is not None and remark:
-            warnings.warn(remark, stacklevel=2)
-        load = pretrained and weights is not None
-        encoder = _timm_encoder(entry, source, in_channels, pooling, values, load=load, copy=copy_weights)
-        mean, std = normalization(source, weights)
-        size = only_size(source)
+        model = entry.model if weights is None else timm_weights(entry.model, weights, key="weights")
+        model = model.removeprefix("tu-")
+        encoder = _timm_encoder(entry, model, in_channels, pooling, values, load=wanted is not None, copy=copy_weights)
+        (mean, std), size = normalization(model, weights), only_size(model)
     return Classifier(
         encoder,
         width_of(encoder),
@@ -203,14 +190,14 @@ def build_classifier(
         adapt_values(std, in_channels),
         dropout=dropout,
         only_size=size,
-        smallest=INCEPTION_SIDE if source.startswith("inception") else 1,
+        smallest=INCEPTION_SIDE if model.startswith("inception") else 1,
         stride=stride_of(encoder),
     )
 
 
 def _timm_encoder(
     entry: Entry,
-    source: str,
+    model: str,
     in_channels: int,
     pooling: str | None,
     options: Mapping[str, Any],
@@ -218,15 +205,18 @@ def _timm_encoder(
     load: bool,
     copy: bool,
 ) -> nn.Module:
-    """An encoder with its pretrained weights, brought to the number of channels."""
+    """An encoder, with its pretrained weights brought to the number of channels if they are to be loaded."""
     try:
         if not load:
-            return timm_encoder(source, in_channels, pooling, options, pretrained=False)
-        with fetching(f"of {source}", key="weights"):
-            trained = timm_encoder(source, PRETRAINED, pooling, options, pretrained=True)
+            return timm_encoder(model, in_channels, pooling, options, pretrained=False)
+        remark = licence_remark(model)
+        if remark:
+            warnings.warn(remark, stacklevel=3)
+        with fetching(f"of {model}", key="weights"):
+            trained = timm_encoder(model, PRETRAINED, pooling, options, pretrained=True)
         if in_channels == PRETRAINED:
             return trained
-        encoder = timm_encoder(source, in_channels, pooling, options, pretrained=False)
+        encoder = timm_encoder(model, in_channels, pooling, options, pretrained=False)
         load_adapted(encoder, trained, in_channels, copy=copy, key="weights")
         return encoder
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, AssertionError) as error:

@@ -11,6 +11,9 @@ from musket.models.catalogue import SMP_ENCODERS
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+INCEPTION_SIDE = 75
+"""Inception nets lose a border in every convolution; below this side nothing is left (Keras asks for the same)."""
+
 DPN = ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3)
 
 

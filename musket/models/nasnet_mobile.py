@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class NASNetMobile(nn.Sequential):
 
 
 def nasnet_mobile(in_channels: int, weights: str | None, pooling: str | None, copy_weights: bool) -> NASNetMobile:
-    """The encoder: N x in_channels x H x W to N x 1056. Weights: ImageNet's, converted by pytorchcv from Keras.
+    """The encoder: N x in_channels x H x W to N x 1056, with random weights or those pytorchcv publishes.
+
+    These were trained on ImageNet, with its usual normalisation, as pytorchcv says of all its weights.
 
     Raises:
         ModelError: pytorchcv is not installed, there are no such weights, or they cannot be fetched.
@@ -61,5 +64,8 @@ def _pretrained_state() -> dict[str, torch.Tensor]:
     with fetching(f"of {NAME}", HOST, key="weights") as online:
         if not online and not any(folder.glob(f"{NAME}-*.pth")):
             raise ConnectionError(HOST)
-        file = get_model_file(NAME, local_model_store_dir_path=str(folder))
+        try:
+            file = get_model_file(NAME, local_model_store_dir_path=str(folder))
+        except (RuntimeError, ValueError, zipfile.BadZipFile) as error:  # what its download ends with
+            raise ConnectionError(str(error)) from error
     return torch.load(file, map_location="cpu", weights_only=True)

@@ -25,13 +25,10 @@ from musket.models.catalogue import (
     library_name,
     resolve_encoder,
 )
-from musket.models.encoders import any_size, normalization
+from musket.models.encoders import INCEPTION_SIDE, any_size, normalization
 from musket.models.input_channels import PRETRAINED, adapt_values
 from musket.models.network import ImageNetwork, WrappedNetwork
 from musket.models.weights import Source, fetching, find_source, load_adapted, load_voc
-
-INCEPTION_SIDE = 75
-"""Inception nets lose a border in every convolution; below this side nothing is left (Keras asks for the same)."""
 
 PAN_SIDE = 8
 """PAN halves the encoder's last features three times."""

@@ -507,3 +507,25 @@ def test_nasnet_mobile(no_network):
     assert ask(model, 1, 4, 65, 81).shape == (1, 4)
     with pytest.raises(ModelError, match=r"github.com cannot be reached.*weights: null"):
         build("NASNetMobile", weights="imagenet")
+
+
+def test_weights_of_nasnet_mobile(monkeypatch, tmp_path):
+    pytest.importorskip("pytorchcv")
+    from pytorchcv.models.common import model_store
+    from pytorchcv.models.nasnet import nasnet_4a1056
+
+    torch.manual_seed(1)
+    published = nasnet_4a1056()
+    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    monkeypatch.setattr(weights, "reachable", lambda address: True)
+    monkeypatch.setattr(model_store, "get_model_file", lambda *args, **kwargs: str(tmp_path / "weights.pth"))
+    kernel = build("NASNetMobile", weights="imagenet", in_channels=4).encoder.features.init_block.conv.weight
+    assert torch.equal(kernel[:, :3], published.features.init_block.conv.weight)
+    assert not kernel[:, 3].any()
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("Failed downloading url")
+
+    monkeypatch.setattr(model_store, "get_model_file", broken)
+    with pytest.raises(ModelError, match=r"nasnet_4a1056 could not be fetched \(Failed downloading url\)"):
+        build("NASNetMobile", weights="imagenet")
