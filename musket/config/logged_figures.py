@@ -35,8 +35,12 @@ def _judged(spec: ClassificationSpec, metric: str, vocabulary: Vocabulary) -> bo
 def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
     """Final metrics exist, and so does the figure the experiment is judged by."""
     for position, metric in enumerate(spec.final_metrics):
-        if bare_figure(metric.name) not in vocabulary.final_metrics:
+        bare = bare_figure(metric.name)
+        if bare not in vocabulary.final_metrics:
             yield Finding(("final_metrics", position), missing_entry(vocabulary.final_metrics, metric.name))
+        elif isinstance(spec, ClassificationSpec) and "figure" in vocabulary.final_metrics.get(bare).facts:
+            words = "judges the pixels of masks; for labels name metrics, such as macro_f1 or roc_auc, under metrics"
+            yield Finding(("final_metrics", position), f"{describe(metric.name)} {words}")
     if spec.experiment_result is None:
         return
     bare = bare_figure(spec.experiment_result)
@@ -44,6 +48,8 @@ def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Finding
         message = "the loss is logged on validation parts alone; on the holdout name a metric, or a loss by its name"
         yield Finding(("experiment_result",), f"found {describe(spec.experiment_result)}; {message}")
     if bare in vocabulary.metrics or bare in vocabulary.final_metrics or bare == "loss":
+        return
+    if isinstance(spec, ClassificationSpec) and bare in _metric_columns(spec, vocabulary):
         return
     own = [bare_figure(metric.name) for metric in spec.final_metrics]
     if not any(_further_figure(bare, name, vocabulary) for name in own):
@@ -108,9 +114,9 @@ def _metric_columns(spec: NetworkSpec, vocabulary: Vocabulary) -> list[str]:
     names = plain_metrics(spec.metrics)
     if not isinstance(spec, ClassificationSpec):
         return list(names)
-    return [
-        column for name in names for column in vocabulary.metric_columns(name, spec.head_activations, spec.named_heads)
-    ]
+    known = [name for name in names if name in vocabulary.metrics]
+    heads = (spec.head_activations, spec.named_heads)
+    return [column for name in known for column in vocabulary.metric_columns(name, *heads)]
 
 
 def _columns(names: Sequence[str], spec: NetworkSpec) -> list[str]:
