@@ -15,18 +15,27 @@ from musket.artifacts.files import write_atomic
 from musket.config import legacy
 from musket.config.bind import Option, options_of
 from musket.config.export import field_docs
-from musket.config.schema import NOT_YET, ExperimentSpec, ImageSpec, SegmentationSpec, StageSpec
+from musket.config.schema import (
+    NOT_YET,
+    ClassificationSpec,
+    ExperimentSpec,
+    ImageSpec,
+    NetworkSpec,
+    SegmentationSpec,
+    StageSpec,
+)
 from musket.config.vocabulary import Vocabulary
 from musket.core.registry import Registry
 from musket.experiment.vocabulary import vocabulary
 from musket.models.catalogue import encoders
+from musket.models.classifier_catalogue import networks
 
 PAGE = Path(__file__).parent / "config.md"
 
 INTRO = """\
 # Config reference
 
-After this page you can look up every key and every name a segmentation config may hold.
+After this page you can look up every key and every name a config of segmentation or classification may hold.
 
 *This page is written by `docs/make_reference.py` from the code that checks configs. Do not edit it by hand.*
 `musket ls` prints the same names, and `musket schema --out musket.schema.json` writes a JSON Schema with which editors
@@ -38,8 +47,8 @@ that sets it to anything but its default.
 ## How a config is read
 
 - One YAML file is one experiment. Its results are written beside it, so give each config a folder of its own.
-- An optional first line names the kind: `#%Musket Segmentation 1.0`. Other kinds (Classification, Generic,
-  InstanceSegmentation) are checked but cannot be trained yet.
+- An optional first line names the kind: `#%Musket Segmentation 1.0` or `#%Musket Classification 1.0`. Other kinds
+  (Generic, InstanceSegmentation) are checked but cannot be trained yet.
 - Unknown keys, wrong types and unknown names are errors, all reported at once with their lines.
 - `1e-3` is a number. So is `"0.001"`.
 - In a project, what `common.yaml` says holds where the experiment says nothing; `datasets`, `callbacks`, `declarations`
@@ -72,23 +81,25 @@ def main() -> None:
 def page() -> str:
     """The whole page."""
     words = vocabulary()
-    docs = field_docs(SegmentationSpec)
+    docs = field_docs(NetworkSpec)
     shared = list(ExperimentSpec.model_fields)
     middle = shared.index("dataset")
-    network = [key for key in SegmentationSpec.model_fields if key not in shared and key != "architecture_options"]
-    pictures = [key for key in ImageSpec.model_fields if key in network]
-    network = [key for key in network if key not in pictures]
     parts = [
         INTRO,
         "## Keys: the network\n",
-        key_table(SegmentationSpec, docs, network),
-        "Options of the architecture stand at the root of the file too; see [Architectures](#architectures).\n",
+        key_table(NetworkSpec, docs, own_keys(NetworkSpec, ImageSpec)),
+        "Options of the architecture stand at the root of the file too; see [Architectures](#architectures) and\n"
+        "[Networks of classification](#networks-of-classification).\n",
+        "## Keys: segmentation alone\n",
+        key_table(SegmentationSpec, field_docs(SegmentationSpec), own_keys(SegmentationSpec, NetworkSpec)),
+        "## Keys: classification alone\n",
+        key_table(ClassificationSpec, field_docs(ClassificationSpec), own_keys(ClassificationSpec, NetworkSpec)),
         "## Keys: images\n",
-        key_table(SegmentationSpec, docs, pictures),
+        key_table(NetworkSpec, docs, own_keys(ImageSpec, ExperimentSpec)),
         "## Keys: training\n",
-        key_table(SegmentationSpec, docs, shared[:middle]),
+        key_table(NetworkSpec, docs, shared[:middle]),
         "## Keys: data and splits\n",
-        key_table(SegmentationSpec, docs, shared[middle:]),
+        key_table(NetworkSpec, docs, shared[middle:]),
         "## Keys of a stage\n",
         key_table(StageSpec, field_docs(StageSpec), list(StageSpec.model_fields), stage=True),
         "## Old keys\n",
@@ -101,6 +112,10 @@ def page() -> str:
         "## Backbones\n",
         "Every timm model works too, by its own name or with `tu-` before it (`tu-convnext_tiny`).\n",
         backbones(),
+        "## Networks of classification\n",
+        "Every timm model works too, by its own name, with or without the tag of its weights. Letter case does not\n"
+        "matter. Options of the library's network stand at the root of the file, such as `drop_path_rate`.\n",
+        table("Name", "What it is", "Network of the library", rows=classifiers(words.networks)),
         "## Losses\n",
         "A loss is a name or a sum: `binary_crossentropy+0.5*soft_dice_loss`.\n",
         named(words.losses),
@@ -115,12 +130,10 @@ def page() -> str:
         table("Name", "What it does", "Options, with their defaults", rows=with_options(words.callbacks)),
         "## Augmenters\n",
         table("Name", "What it does", "Options, with their defaults", rows=with_options(words.augmenters)),
-        "Known by name and **not yet** built: " + ", ".join(f"`{name}`" for name in later("augmentation")) + ".\n",
         "## Datasets\n",
         "How they read files: [datasets.md](datasets.md). What `modules/*.py` define can be named likewise.\n",
         table("Name", "What it holds", "Options, with their defaults", rows=with_options(words.datasets)),
         "## Not yet\n",
-        "Entries of `datasets` that describe their files (`inputs`, `outputs`, `bindings`) are not built either.\n",
         table("Key", "What it will do", rows=keys_to_come()),
     ]
     return "\n".join(parts)
@@ -229,22 +242,28 @@ def backbones() -> str:
 
 
 def old_keys() -> Iterator[tuple[str, str]]:
-    """Old root keys of segmentation configs, and what becomes of each."""
+    """Old root keys, and what becomes of each."""
     for row in legacy.TABLE:
-        if SegmentationSpec.dialect in row.dialects and not row.in_stages:
+        if {SegmentationSpec.dialect, ClassificationSpec.dialect} & set(row.dialects) and not row.in_stages:
             yield f"`{row.key}`", ("Refused: " if row.action == "refuse" else "") + row.words
 
 
-def later(key: str) -> list[str]:
-    """Entries of a key that are not built yet."""
-    return [name.partition(".")[2] for name in NOT_YET if name.startswith(f"{key}.")]
+def own_keys(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
+    """Keys that a kind of config has beyond another one."""
+    return [key for key in model.model_fields if key not in base.model_fields and key != "architecture_options"]
+
+
+def classifiers(registry: Registry) -> Iterator[tuple[str, str, str]]:
+    """Name, summary and library network of the documented networks."""
+    known = networks()
+    for entry in registry.entries():
+        if entry.name in known:
+            yield f"`{entry.name}`", entry.summary, f"`{known[entry.name]}`"
 
 
 def keys_to_come() -> Iterator[tuple[str, str]]:
     """Keys that are known but not built yet."""
-    for key, words in NOT_YET.items():
-        if not key.startswith("augmentation."):
-            yield f"`{key}`", words
+    return ((f"`{key}`", words) for key, words in NOT_YET.items())
 
 
 if __name__ == "__main__":
