@@ -72,6 +72,16 @@ callbacks:
 In `dataset`, a list gives options by position: `SimplePNGMaskDataSet: [images, masks]`.
 """
 
+OPTIONS_AT_THE_ROOT = """\
+Options of the architecture stand at the root of the file too; see [Architectures](#architectures) and
+[Networks of classification](#networks-of-classification).
+"""
+
+ANY_TIMM_MODEL = """\
+Every timm model works too, by its own name, with or without the tag of its weights. Letter case does not matter. Options
+of the library's network stand at the root of the file, such as `drop_path_rate`.
+"""
+
 
 def main() -> None:
     """Write the page."""
@@ -88,8 +98,7 @@ def page() -> str:
         INTRO,
         "## Keys: the network\n",
         key_table(NetworkSpec, docs, own_keys(NetworkSpec, ImageSpec)),
-        "Options of the architecture stand at the root of the file too; see [Architectures](#architectures) and\n"
-        "[Networks of classification](#networks-of-classification).\n",
+        OPTIONS_AT_THE_ROOT,
         "## Keys: segmentation alone\n",
         key_table(SegmentationSpec, field_docs(SegmentationSpec), own_keys(SegmentationSpec, NetworkSpec)),
         "## Keys: classification alone\n",
@@ -113,8 +122,7 @@ def page() -> str:
         "Every timm model works too, by its own name or with `tu-` before it (`tu-convnext_tiny`).\n",
         backbones(),
         "## Networks of classification\n",
-        "Every timm model works too, by its own name, with or without the tag of its weights. Letter case does not\n"
-        "matter. Options of the library's network stand at the root of the file, such as `drop_path_rate`.\n",
+        ANY_TIMM_MODEL,
         table("Name", "What it is", "Network of the library", rows=classifiers(words.networks)),
         "## Losses\n",
         "A loss is a name or a sum: `binary_crossentropy+0.5*soft_dice_loss`.\n",
