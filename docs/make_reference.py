@@ -78,8 +78,8 @@ Options of the architecture stand at the root of the file too; see [Architecture
 """
 
 ANY_TIMM_MODEL = """\
-Every timm model works too, by its own name, with or without the tag of its weights. Letter case does not matter. Options
-of the library's network stand at the root of the file, such as `drop_path_rate`.
+Every timm model works too, by its own name, with or without the tag of its weights. Letter case does not matter.
+Options of the library's network stand at the root of the file, such as `drop_path_rate`.
 """
 
 
