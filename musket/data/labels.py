@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from musket.core.errors import DataError, MusketError
-from musket.data.dataset import CompositeDataSet, SubDataSet, target_of
+from musket.data.dataset import CompositeDataSet, target_of
 
 
 def targets(dataset: Any, positions: Iterable[int]) -> Iterator[Any]:
@@ -46,8 +46,8 @@ def class_names(dataset: Any) -> list[Any] | None:
         DataError: the parts of a composite dataset have different classes, so that their targets mean different things.
     """
     own = getattr(dataset, "classes", None)
-    if isinstance(own, list | tuple):
-        return list(own)
+    if own is not None and not isinstance(own, str) and hasattr(own, "__iter__"):
+        return [list(entry) if not isinstance(entry, str) and hasattr(entry, "__iter__") else entry for entry in own]
     if isinstance(dataset, CompositeDataSet):
         names = [found for part in dataset.components if (found := class_names(part)) is not None]
         if any(each != names[0] for each in names):
@@ -57,5 +57,5 @@ def class_names(dataset: Any) -> list[Any] | None:
                 "list: classes=[...]"
             )
         return names[0] if names else None
-    inner = dataset.ds if isinstance(dataset, SubDataSet) else getattr(dataset, "child", None)
+    inner = next((part for member in ("ds", "child") if (part := getattr(dataset, member, None)) is not None), None)
     return None if inner is None else class_names(inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from musket.augment.nested import build_operations
 from musket.config.schema import ClassificationSpec, SegmentationSpec
 from musket.core.errors import DataError, MusketError
 from musket.core.geometry import with_channels
+from musket.core.heads import Heads
 from musket.core.runtime import generator
 from musket.core.types import Sample
 from musket.data.backgrounds import Backgrounds, replace_background
@@ -25,7 +26,7 @@ from musket.data.dataset import read_item
 from musket.data.draws import reading_epoch
 from musket.data.sampling import sample_of
 from musket.experiment.class_names import class_names
-from musket.experiment.targets import Heads, checked_mask, heads_of
+from musket.experiment.targets import checked_mask, heads_of, target_vector
 
 if TYPE_CHECKING:
     import torch
@@ -134,7 +135,7 @@ def checked_arrays(
 
     Raises:
         DataError: as :func:`checked_image`, :func:`musket.experiment.targets.checked_mask` and
-            :meth:`musket.experiment.targets.Heads.vector`; no target where one is needed.
+            :func:`musket.experiment.targets.target_vector`; no target where one is needed.
     """
     if not (hasattr(item, "x") and hasattr(item, "y")):
         raise DataError(f"the dataset gave {type(item).__name__} in place of a PredictionItem", sample=sample_id)
@@ -145,7 +146,7 @@ def checked_arrays(
             raise DataError(f"there is no {kind} (y is None); training and evaluation need one", sample=sample_id)
         return image, None
     if shape.heads is not None:
-        return image, shape.heads.vector(item.y, sample_id) if needs_truth else None
+        return image, target_vector(shape.heads, item.y, sample_id) if needs_truth else None
     return image, checked_mask(item.y, sample_id, image.shape[:2], shape.classes)
 
 
@@ -383,14 +384,12 @@ def build_metrics(
         also: further ones.
     """
     from musket.metrics.build import MetricSet
-    from musket.metrics.heads import HeadLayout
 
     names, heads = spec.metrics if names is None else names, heads_of(spec)
     if heads is None:
         return MetricSet(names, evaluation=evaluation, activation=spec.activation, also=also)
     called = tuple(tuple(each) for each in class_names(dataset, spec) or ())
-    layout = HeadLayout(heads.sizes, heads.activations, heads.names, called)
-    return MetricSet(names, evaluation=evaluation, also=also, heads=layout)
+    return MetricSet(names, evaluation=evaluation, also=also, heads=replace(heads, classes=called))
 
 
 def _mixing(spec: NetworkSpec) -> Mixing | None:

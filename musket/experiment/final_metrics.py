@@ -21,7 +21,6 @@ from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Sou
 from musket.experiment.targets import heads_of
 from musket.metrics.catalogue import FINAL_METRICS
 from musket.metrics.final import ItemMetric, build_final, flat
-from musket.metrics.heads import kind_of
 from musket.metrics.metric import Metric
 from musket.metrics.tally import Tally
 
@@ -54,7 +53,7 @@ def find_final(experiment: Experiment, name: str) -> Metric | OfDataset:
 def gives_values(spec: NetworkSpec) -> bool:
     """Whether a head gives plain values, so that truth is no matter of yes or no."""
     heads = heads_of(spec)
-    return heads is not None and any(kind_of(activation) == "values" for activation in heads.activations)
+    return heads is not None and "values" in heads.kinds
 
 
 def _own(experiment: Experiment, name: str) -> Any:

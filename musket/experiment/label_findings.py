@@ -12,12 +12,12 @@ from musket.data.inspection import Inspection
 from musket.data.split import FEWER_THAN_FOLDS
 from musket.experiment.findings import Found
 from musket.report.check_facts import NONE, ChannelFacts, ClassFacts, HeadFacts
-from musket.report.labels import ClassNames, flag_names, kind_of, names_of, parts_of, truth_in_words
+from musket.report.labels import ClassNames, flag_names, names_of, parts_of, truth_in_words
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
+    from musket.core.heads import Heads
     from musket.experiment.prepare_data import PreparedData
-    from musket.experiment.targets import Heads
 
 _UNEVEN = 20
 """Samples of the most frequent class for one of the rarest from which on something should be done about it."""
@@ -51,7 +51,7 @@ def labels_of(heads: Heads, class_names: ClassNames, inspection: Inspection) -> 
     found = []
     for head, values in enumerate(parts_of(inspection.vectors, heads)):
         before = f"{heads.names[head]}: " if len(heads.sizes) > 1 else ""
-        kind, names = kind_of(heads, head), names_of(heads, class_names, head)
+        kind, names = heads.kinds[head], names_of(heads, class_names, head)
         if kind == "values":
             none = np.zeros((len(values), 0), bool)
             found.append(HeadLabels(before, False, names, none, values[inspection.usable].astype(np.float64)))
@@ -171,7 +171,7 @@ def say_soft(heads: Heads, inspection: Inspection, found: Found) -> None:
     """Labels between yes and no, which may be meant."""
     assert inspection.vectors is not None
     for head, values in enumerate(parts_of(inspection.vectors, heads)):
-        if kind_of(heads, head) != "values":
+        if heads.kinds[head] != "values":
             soft = np.flatnonzero(((values != 0) & (values != 1)).any(axis=1))
             if len(soft):
                 found.warn(

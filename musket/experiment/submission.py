@@ -24,7 +24,6 @@ from musket.experiment.inference import Choice
 from musket.experiment.predictions import PredictionDataSet, out_of_fold
 from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of, target_vectors
-from musket.metrics.heads import kind_of
 from musket.metrics.per_class import best_thresholds
 from musket.predict.heads import at_face, score_columns
 from musket.predict.runner import Failures
@@ -167,7 +166,7 @@ def find_thresholds(
         raise MusketError(
             "thresholds by class are those of classification; for masks there is find_optimal_treshold_by_validation"
         )
-    searched = np.repeat([kind_of(activation) == "labels" for activation in heads.activations], heads.sizes)
+    searched = np.repeat([kind == "labels" for kind in heads.kinds], heads.sizes)
     if not searched.any():
         raise MusketError(
             "no head has classes that count each on its own (activation: sigmoid), so there is nothing to threshold: "

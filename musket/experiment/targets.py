@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musket.core.errors import DataError
 from musket.core.geometry import with_channels
-from musket.data.dataset import teller
+from musket.core.heads import Heads
+from musket.data.labels import targets
 from musket.losses.catalogue import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -75,103 +75,85 @@ def _joined(masks: Sequence[Any], sample_id: str) -> np.ndarray:
     return np.concatenate(arrays, axis=2)
 
 
-@dataclass(frozen=True)
-class Heads:
-    """The outputs of a classification, in order.
+def target_vector(heads: Heads, value: Any, sample_id: str) -> np.ndarray:
+    """A target as one flat float32 vector, heads side by side.
 
-    Attributes:
-        sizes: classes (or numbers) of each.
-        activations: canonical names.
-        names: what they are called in logs and messages.
+    Args:
+        value: for one head a vector of its length, a class number, or for a head of size 1 a number; for several
+            heads a list with one of these each, or an array of all.
+
+    Raises:
+        DataError: another number of heads, another length, a class there is not, or values the head cannot give:
+            softmax takes shares that sum up to 1, sigmoid 0 to 1, every head finite numbers.
     """
+    if len(heads.sizes) == 1:
+        alone = isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], np.ndarray)
+        return _part(heads, value[0] if alone else value, 0, sample_id)
+    if isinstance(value, np.ndarray) and value.dtype != object and value.shape == (sum(heads.sizes),):
+        value = np.split(value, np.cumsum(heads.sizes)[:-1])
+    several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    if not several or len(value) != len(heads.sizes):
+        count = len(value) if several else 1
+        raise DataError(
+            f"y has {count} target{'s' if count != 1 else ''}, classes in the config lists {len(heads.sizes)} heads "
+            f"({', '.join(map(str, heads.sizes))}); give a list with one target per head",
+            sample=sample_id,
+        )
+    return np.concatenate([_part(heads, part, head, sample_id) for head, part in enumerate(value)])
 
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    names: tuple[str, ...]
 
-    def vector(self, value: Any, sample_id: str) -> np.ndarray:
-        """A target as one flat float32 vector, heads side by side.
+def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
+    size, activation = heads.sizes[head], heads.activations[head]
+    where = "the target" if len(heads.sizes) == 1 else f"the target of head {heads.names[head]}"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"{where} is no array: {error}", sample=sample_id) from error
+    if array.dtype.kind not in "buif":
+        raise DataError(
+            f"{where} is {value!r}; give numbers: a vector of {size}, or the number of the class", sample=sample_id
+        )
+    if array.ndim == 0 and size > 1:
+        return _one_hot(array, size, activation, where, sample_id)
+    vector = array.reshape(-1).astype(np.float32)
+    if len(vector) != size or array.size != max(array.shape, default=1):
+        count = f"{len(vector)} number{'s' if len(vector) != 1 else ''}"
+        found = f"shape {array.shape}" if array.ndim > 1 else count
+        raise DataError(
+            f"{where} has {found}, the config says classes: {size}; give {_form(size, activation)}",
+            sample=sample_id,
+        )
+    if not np.isfinite(vector).all():
+        raise DataError(f"{where} holds nan or infinity; mend the label or leave the sample out", sample=sample_id)
+    if activation in ("sigmoid", "softmax") and (vector.min() < 0 or vector.max() > 1):
+        raise DataError(
+            f"{where} holds values from {vector.min():g} to {vector.max():g}; {activation} needs 0 to 1. For "
+            "numbers of any size set activation: none and a loss such as mse",
+            sample=sample_id,
+        )
+    if activation == "softmax" and abs(float(vector.sum()) - 1) > 1e-3:
+        found = "no class" if not vector.any() else f"classes that sum up to {vector.sum():g}"
+        raise DataError(
+            f"{where} names {found}; softmax needs exactly one. For several or none set activation: sigmoid",
+            sample=sample_id,
+        )
+    return vector
 
-        Args:
-            value: for one head a vector of its length, a class number, or for a head of size 1 a number; for several
-                heads a list with one of these each, or an array of all.
 
-        Raises:
-            DataError: another number of heads, another length, a class there is not, or values the head cannot give:
-                softmax takes shares that sum up to 1, sigmoid 0 to 1, every head finite numbers.
-        """
-        if len(self.sizes) == 1:
-            alone = isinstance(value, list | tuple) and len(value) == 1 and np.ndim(value[0]) == 1
-            return self._part(value[0] if alone else value, 0, sample_id)
-        if (
-            isinstance(value, np.ndarray)
-            and value.ndim == 1
-            and value.dtype != object
-            and len(value) == sum(self.sizes)
-        ):
-            value = np.split(value, np.cumsum(self.sizes)[:-1])
-        several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
-        if not several or len(value) != len(self.sizes):
-            count = len(value) if several else 1
-            raise DataError(
-                f"y has {count} target{'s' if count != 1 else ''}, classes in the config lists {len(self.sizes)} heads "
-                f"({', '.join(map(str, self.sizes))}); give a list with one target per head",
-                sample=sample_id,
-            )
-        return np.concatenate([self._part(part, head, sample_id) for head, part in enumerate(value)])
-
-    def _part(self, value: Any, head: int, sample_id: str) -> np.ndarray:
-        size, activation = self.sizes[head], self.activations[head]
-        where = "the target" if len(self.sizes) == 1 else f"the target of head {self.names[head]}"
-        try:
-            array = np.asarray(value)
-        except ValueError as error:
-            raise DataError(f"{where} is no array: {error}", sample=sample_id) from error
-        if array.dtype.kind not in "buif":
-            raise DataError(
-                f"{where} is {value!r}; give numbers: a vector of {size}, or the number of the class", sample=sample_id
-            )
-        if array.ndim == 0 and size > 1:
-            return self._one_hot(array, size, activation, where, sample_id)
-        vector = array.reshape(-1).astype(np.float32)
-        if len(vector) != size or array.size != max(array.shape, default=1):
-            found = (
-                f"shape {array.shape}" if array.ndim > 1 else f"{len(vector)} number{'s' if len(vector) != 1 else ''}"
-            )
-            raise DataError(
-                f"{where} has {found}, the config says classes: {size}; give {_form(size, activation)}",
-                sample=sample_id,
-            )
-        if not np.isfinite(vector).all():
-            raise DataError(f"{where} holds nan or infinity; mend the label or leave the sample out", sample=sample_id)
-        if activation in ("sigmoid", "softmax") and (vector.min() < 0 or vector.max() > 1):
-            raise DataError(
-                f"{where} holds values from {vector.min():g} to {vector.max():g}; {activation} needs 0 to 1. For "
-                "numbers of any size set activation: none and a loss such as mse",
-                sample=sample_id,
-            )
-        if activation == "softmax" and abs(float(vector.sum()) - 1) > 1e-3:
-            found = "no class" if not vector.any() else f"classes that sum up to {vector.sum():g}"
-            raise DataError(
-                f"{where} names {found}; softmax needs exactly one. For several or none set activation: sigmoid",
-                sample=sample_id,
-            )
-        return vector
-
-    def _one_hot(self, array: np.ndarray, size: int, activation: str, where: str, sample_id: str) -> np.ndarray:
-        number = float(array)
-        if activation not in ("sigmoid", "softmax") or array.dtype.kind == "b" or number != int(number):
-            raise DataError(
-                f"{where} is {array.item()!r}, the config says classes: {size}; give {_form(size, activation)}",
-                sample=sample_id,
-            )
-        if not 0 <= number < size:
-            raise DataError(
-                f"{where} is class {int(number)}; with classes: {size} they go from 0 to {size - 1}", sample=sample_id
-            )
-        vector = np.zeros(size, np.float32)
-        vector[int(number)] = 1
-        return vector
+def _one_hot(array: np.ndarray, size: int, activation: str, where: str, sample_id: str) -> np.ndarray:
+    number = float(array)
+    if activation not in ("sigmoid", "softmax") or array.dtype.kind == "b" or number != int(number):
+        raise DataError(
+            f"{where} is {array.item()!r}, the config says classes: {size}; give {_form(size, activation)}",
+            sample=sample_id,
+        )
+    if not 0 <= number < size:
+        raise DataError(
+            f"{where} is class {int(number)}; with classes: {size} they go from 0 to {size - 1}", sample=sample_id
+        )
+    vector = np.zeros(size, np.float32)
+    vector[int(number)] = 1
+    return vector
 
 
 def _form(size: int, activation: str) -> str:
@@ -197,18 +179,10 @@ def target_vectors(spec: NetworkSpec, data: PreparedData, positions: Sequence[in
     """
     heads = heads_of(spec)
     assert heads is not None, "networks that give maps have no target vectors"
-    tell = teller(data.dataset, "get_target")
     vectors = np.zeros((len(positions), sum(heads.sizes)), np.float32)
-    for row, position in enumerate(positions):
-        try:
-            value = data.dataset[position].y if tell is None else tell(position)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"the target cannot be read: {type(error).__name__}: {error}", sample=data.ids[position]
-            ) from error
+    given = targets(data.dataset, positions)
+    for row, (position, value) in enumerate(zip(positions, given, strict=True)):
         if value is None:
             raise DataError("there is no target (y is None)", sample=data.ids[position])
-        vectors[row] = heads.vector(value, data.ids[position])
+        vectors[row] = target_vector(heads, value, data.ids[position])
     return vectors

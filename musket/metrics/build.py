@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from musket.core.errors import TrainingError
+from musket.core.heads import HeadKind, Heads
 from musket.core.registry import Entry
 from musket.metrics.catalogue import METRICS, direction, heads_of
 from musket.metrics.classes import FigurePerClass
-from musket.metrics.heads import HeadKind, HeadLayout
 from musket.metrics.metric import FunctionMetric, Metric
 from musket.metrics.tally import Tally
 
@@ -82,7 +82,7 @@ class MetricSet:
         evaluation: bool = False,
         activation: str | Sequence[str] | None = None,
         also: Iterable[Metric] = (),
-        heads: HeadLayout | None = None,
+        heads: Heads | None = None,
     ):
         self._heads = heads
         self._of_heads: list[tuple[str, dict[int, Metric]]] = []
@@ -156,7 +156,7 @@ class MetricSet:
             metric.merge(state)
 
 
-def _per_head(name: str, heads: HeadLayout, evaluation: bool) -> dict[int, Metric]:
+def _per_head(name: str, heads: Heads, evaluation: bool) -> dict[int, Metric]:
     """The metric for each head it makes sense for, by the head's position."""
     found: dict[int, Metric] = {}
     for position in heads_of(name, heads.activations):

@@ -23,8 +23,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Literal
 
+from musket.core.heads import HeadKind, kind_of
 from musket.core.registry import Registry
-from musket.metrics.heads import HeadKind, kind_of
 
 METRICS = Registry("metric")
 FINAL_METRICS = Registry("final metric", "final_metrics")

@@ -38,10 +38,9 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figu
     size = len(names)
     cell = 0.55 if size <= 12 else 0.42 if size <= _NUMBERED else 0.2
     labels = [shortened(name, _LONGEST) for name in names]
-    margin = 1.1 + 0.085 * max(map(len, labels))
     side = min(_WIDEST, max(2.2, cell * size))
-    figure = Figure(figsize=(side + margin + 0.9, side + margin), layout="constrained")
-    axes = figure.subplots()
+    bar_height = min(4.0, side)
+    figure, (axes, bar_axes) = _placed((0, 0, side, side), (side + 0.2, (side - bar_height) / 2, 0.15, bar_height))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     faint = 1.0 if size <= _NUMBERED else 0.5  # where no figures are written, colours must tell small shares too
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(faint, vmin=0, vmax=1), interpolation="nearest")
@@ -58,16 +57,15 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figu
         ticks: Any = range(size)
         axes.set_xticks(ticks, labels, rotation=90 if size > 4 else 0, fontsize=font, parse_math=False)
         axes.set_yticks(ticks, labels, fontsize=font, parse_math=False)
-        axes.set_xticks(np.arange(-0.5, size), minor=True)
-        axes.set_yticks(np.arange(-0.5, size), minor=True)
-        axes.grid(which="minor", color="#dddddd", linewidth=0.5)
-        axes.tick_params(which="minor", length=0)
+        between = np.arange(0.5, size - 1)
+        axes.hlines(between, -0.5, size - 0.5, color="#dddddd", linewidth=0.5)
+        axes.vlines(between, -0.5, size - 0.5, color="#dddddd", linewidth=0.5)
     axes.set_xlabel(f"predicted class{numbers}")
     axes.set_ylabel(f"true class{numbers}")
     total, right = int(counts.sum()), int(np.trace(counts))
     said = f"{right} of {total} right ({100 * right / total:.1f} %)" if total else "no prediction"
     _title(axes, f"{title}: {said}")
-    bar = figure.colorbar(image, ax=axes, fraction=0.2 / side, pad=0.15 / side, aspect=20, shrink=min(1, 4 / side))
+    bar = figure.colorbar(image, cax=bar_axes)
     bar.set_label("share of the true class", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return figure
@@ -100,7 +98,7 @@ def draw_counts(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.set_xlabel("samples")
-    _legend(figure)
+    _legend(axes, len(order))
     left_out = f", the {len(order)} most frequent of {len(names)}" if len(order) < len(names) else ""
     _title(axes, f"{title}: classes at a threshold of 0.5{left_out}")
     return figure
@@ -128,7 +126,7 @@ def draw_classes(table: Sequence[ClassRow], names: Sequence[str], title: str) ->
     axes.grid(axis="x", color="#eeeeee")
     axes.set_axisbelow(True)
     axes.set_ylabel("class  (samples)")
-    _legend(figure)
+    _legend(axes, len(order))
     left_out = f", the {len(order)} lowest of {len(table)} classes" if len(order) < len(table) else ""
     _title(axes, f"{title}: {'macro ' * (len(table) > 1)}F1 {mean:.3f}{left_out}")
     return figure
@@ -194,17 +192,28 @@ _ON_THE_LEFT: dict[str, Any] = {**_NUMBER, "ha": "right"}
 
 def _rows(names: Sequence[str]) -> tuple[Figure, Axes]:
     """A figure with a row per class."""
-    height = 1.5 + 0.26 * len(names)
-    figure = Figure(figsize=(7.5, height), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = _placed((0, 0, 6.2, 0.3 + 0.26 * len(names)))
     ticks: Any = range(len(names))
     axes.set_yticks(ticks, list(names), fontsize=8, parse_math=False)
     axes.set_ylim(-0.7, len(names) - 0.3)
     return figure, axes
 
 
-def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+def _placed(*places: tuple[float, float, float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure with axes at (left, bottom, width, height) in inches; :func:`as_png` adds the room that texts take."""
+    width = max(left + across for left, _, across, _ in places)
+    height = max(bottom + up for _, bottom, _, up in places)
+    figure = Figure(figsize=(width, height))
+    return figure, [
+        figure.add_axes((left / width, bottom / height, across / width, up / height))
+        for left, bottom, across, up in places
+    ]
+
+
+def _legend(axes: Axes, rows: int) -> None:
+    """A legend below the axes of :func:`_rows`."""
+    below = 0.55 / (0.3 + 0.26 * rows)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -below), ncols=4, fontsize=8, frameon=False)
 
 
 def _title(axes: Axes, text: str, size: int = 10) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 from musket.artifacts.files import write_atomic
 from musket.artifacts.layout import file_name
 from musket.core.errors import DataError
+from musket.core.heads import Heads
 from musket.metrics.per_class import best_thresholds, confusion_matrix, per_class
 from musket.report import class_figures as figures
-from musket.report.labels import ClassNames, Heads, flag_names, kind_of, names_of, parts_of, shown_names
+from musket.report.labels import ClassNames, flag_names, names_of, parts_of, shown_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,13 +74,13 @@ def write_evaluation(
             write_atomic(picture, figures.as_png(figure))
             written.extend((table, picture))
 
-        if kind_of(heads, head) == "values":
+        if heads.kinds[head] == "values":
             names = names_of(heads, class_names, head)
             errors = [value_errors(*columns) for columns in zip(asked.T, found.T, strict=True)]
             rows = [("value", "samples", "mae", "rmse", "r2"), *zip(names, *zip(*errors, strict=True), strict=True)]
             keep("values", rows, figures.draw_values(asked, found, names, errors, title))
             continue
-        exclusive = kind_of(heads, head) == "exclusive"
+        exclusive = heads.kinds[head] == "exclusive"
         names, shown = names_of(heads, class_names, head), shown_names(heads, class_names, head)
         counts = confusion_matrix(asked, found, exclusive=exclusive)
         if exclusive or len(names) == 1:

@@ -14,7 +14,6 @@ from musket.report.labels import (
     Heads,
     flag_names,
     head_in_words,
-    kind_of,
     parts_of,
     shown_names,
 )
@@ -109,9 +108,9 @@ def _lines(truth: np.ndarray, prediction: np.ndarray, heads: Heads, class_names:
     for head, (asked, found) in enumerate(zip(parts_of(truth, heads), parts_of(prediction, heads), strict=True)):
         name = f"{heads.names[head]}: " if len(heads.sizes) > 1 else ""
         lines.append(_Line(f"{name}{head_in_words(asked, heads, class_names, head)}"))
-        if kind_of(heads, head) == "values":
+        if heads.kinds[head] == "values":
             lines += _of_numbers(asked, found)
-        elif kind_of(heads, head) == "exclusive":
+        elif heads.kinds[head] == "exclusive":
             lines += _of_exclusive(asked, found, shown_names(heads, class_names, head))
         elif len(asked) == 1:
             lines += _of_flag(asked, found, flag_names(heads, class_names, head))

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from musket.core.errors import DataError
-from musket.metrics.heads import HeadKind
-from musket.metrics.heads import kind_of as kind_of_activation
+from musket.core.heads import Heads
 from musket.report.tiles import drawable
 
 ClassNames = Sequence[Sequence[str]] | None
 """Names of the classes of every head; None, or an empty list for a head, where there are none."""
-
-
-class Heads(Protocol):
-    """The outputs of a network that gives vectors, in order: sizes, canonical activations and names."""
-
-    @property
-    def sizes(self) -> tuple[int, ...]: ...
-
-    @property
-    def activations(self) -> tuple[str, ...]: ...
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-
-def kind_of(heads: Heads, head: int) -> HeadKind:
-    """What a head tells, by its activation: one class of several, each class on its own (labels), or values."""
-    return kind_of_activation(heads.activations[head])
 
 
 def parts_of(vector: np.ndarray, heads: Heads) -> list[np.ndarray]:
@@ -86,7 +66,7 @@ def truth_in_words(target: np.ndarray, heads: Heads, class_names: ClassNames = N
 
 def head_in_words(part: np.ndarray, heads: Heads, class_names: ClassNames, head: int) -> str:
     """Truth of one head."""
-    kind = kind_of(heads, head)
+    kind = heads.kinds[head]
     if kind == "values":
         return ", ".join(f"{value:.4g}" for value in part)
     if heads.sizes[head] == 1:

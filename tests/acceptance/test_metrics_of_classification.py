@@ -6,11 +6,11 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from musket.core.heads import Heads
 from musket.losses.catalogue import LOSSES
 from musket.losses.heads import build_heads_activation, build_heads_loss
 from musket.metrics.build import MetricSet
 from musket.metrics.catalogue import adopt, columns_of, direction
-from musket.metrics.heads import HeadLayout
 from musket.training.monitor import Monitor
 
 
@@ -23,7 +23,7 @@ def test_c6_macro_f1_of_28_labels_is_watched_upward():
     generator = torch.Generator().manual_seed(6)
     truth = (torch.rand(60, 28, generator=generator) < 0.2).float()
     scores = (0.4 * truth + 0.7 * torch.rand(60, 28, generator=generator)).clamp(max=1)
-    metrics = MetricSet(["macro_f1"], evaluation=True, heads=HeadLayout((28,), ("sigmoid",), ("0",)))
+    metrics = MetricSet(["macro_f1"], evaluation=True, heads=Heads((28,), ("sigmoid",), ("0",)))
     for batch in torch.arange(60).split(16):
         metrics.update(truth[batch], scores[batch])
     expected = f1_score(truth.numpy(), (scores > 0.5).numpy(), average="macro", zero_division=0)
@@ -52,7 +52,7 @@ def test_c18_the_total_is_the_sum_of_the_heads():
 
 
 def test_c18_metrics_are_named_by_head():
-    heads = HeadLayout((4, 4), ("softmax", "sigmoid"), ("kind", "marks"))
+    heads = Heads((4, 4), ("softmax", "sigmoid"), ("kind", "marks"))
     metrics = MetricSet(["accuracy"], heads=heads)
     metrics.update(torch.eye(8)[:4] + torch.eye(8)[4:], torch.eye(8)[[0, 1, 2, 2]] + torch.eye(8)[4:])
     found = metrics.compute()
@@ -74,7 +74,7 @@ def test_c34_a_linear_head_learns_numbers():
         optimizer.zero_grad()
         loss(network(inputs), truth)[0].backward()
         optimizer.step()
-    metrics = MetricSet(names, evaluation=True, heads=HeadLayout((1,), ("none",), ("0",)))
+    metrics = MetricSet(names, evaluation=True, heads=Heads((1,), ("none",), ("0",)))
     metrics.update(truth, activate(network(inputs)))
     found = metrics.compute()
     assert list(found) == names

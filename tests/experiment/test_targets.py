@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from musket.core.errors import DataError
-from musket.experiment.targets import Heads
+from musket.core.heads import Heads
+from musket.experiment.targets import target_vector
 
 ONE_OF_FOUR = Heads((4,), ("softmax",), ("0",))
 SOME_OF_FOUR = Heads((4,), ("sigmoid",), ("0",))
@@ -42,7 +43,7 @@ SEVERAL = Heads((3, 1, 1), ("softmax", "sigmoid", "linear"), ("kind", "kids", "p
     ],
 )
 def test_targets_become_one_flat_vector(heads: Heads, value: Any, expected: list[float]) -> None:
-    vector = heads.vector(value, "cat.png")
+    vector = target_vector(heads, value, "cat.png")
     assert vector.dtype == np.float32
     np.testing.assert_array_equal(vector, np.array(expected, np.float32))
 
@@ -73,5 +74,5 @@ def test_targets_become_one_flat_vector(heads: Heads, value: Any, expected: list
 )
 def test_c19_targets_that_do_not_fit_are_refused_with_the_sample(heads: Heads, value: Any, words: str) -> None:
     with pytest.raises(DataError, match=re.escape(words)) as caught:
-        heads.vector(value, "cat.png")
+        target_vector(heads, value, "cat.png")
     assert caught.value.sample == "cat.png"

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from musket.core.errors import TrainingError
+from musket.core.heads import Heads
 from musket.losses.catalogue import LOSSES
 from musket.metrics.build import MetricSet, build_metric
 from musket.metrics.catalogue import METRICS, adopt, columns_of, heads_of
-from musket.metrics.heads import HeadLayout
 
 CLASSES = 4
-SOFTMAX = HeadLayout((CLASSES,), ("softmax",), ("0",))
-SIGMOID = HeadLayout((CLASSES,), ("sigmoid",), ("0",))
-LINEAR = HeadLayout((CLASSES,), ("none",), ("0",))
+SOFTMAX = Heads((CLASSES,), ("softmax",), ("0",))
+SIGMOID = Heads((CLASSES,), ("sigmoid",), ("0",))
+LINEAR = Heads((CLASSES,), ("none",), ("0",))
 FIGURES = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}
 
 
@@ -125,7 +125,7 @@ def test_a_value_that_never_changes_has_no_r2():
     truth = torch.tensor([[1.0, 0.1], [2.0, 0.1], [4.0, 0.1]])
     scores = truth + torch.tensor([[0.5], [0.0], [0.0]])
     first = sk.r2_score(truth[:, 0], scores[:, 0])
-    two = HeadLayout((2,), ("linear",), ("0",))
+    two = Heads((2,), ("linear",), ("0",))
     assert value("r2", two, truth, scores) == pytest.approx(first)
     assert math.isnan(value("r2", two, truth[:1], scores[:1]))
 
@@ -133,7 +133,7 @@ def test_a_value_that_never_changes_has_no_r2():
 def test_the_highest_class_counts_where_none_is_above_a_half():
     truth = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     scores = torch.tensor([[0.4, 0.35, 0.25], [0.3, 0.45, 0.25]])
-    exclusive, own = (HeadLayout((3,), (activation,), ("0",)) for activation in ("softmax", "sigmoid"))
+    exclusive, own = (Heads((3,), (activation,), ("0",)) for activation in ("softmax", "sigmoid"))
     for name in ("macro_f1", "macro_recall"):
         assert value(name, exclusive, truth, scores) == pytest.approx(2 / 3, abs=1e-6)
         assert value(name, own, truth, scores) == 0
@@ -150,13 +150,13 @@ def test_macro_f1_is_soft_in_training_and_f1_is_its_alias():
 def test_mixed_truth_counts_as_its_larger_part():
     truth = torch.tensor([[0.6, 0.4, 0.0], [0.3, 0.3, 0.4]])
     scores = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.2, 0.6]])
-    three = HeadLayout((3,), ("softmax",), ("0",))
+    three = Heads((3,), ("softmax",), ("0",))
     assert value("exact_match", three, truth, scores) == value("micro_f1", three, truth, scores) == 1
 
 
 def test_scores_that_are_no_numbers_choose_no_class():
     truth, scores = torch.eye(2), torch.tensor([[0.9, 0.1], [math.nan, math.nan]])
-    two = HeadLayout((2,), ("softmax",), ("0",))
+    two = Heads((2,), ("softmax",), ("0",))
     assert value("micro_recall", two, truth, scores) == value("accuracy", two, truth, scores) == 0.5
     assert value("balanced_accuracy", two, truth, scores) == 0.5
     assert 0 < value("mcc", two, truth, scores) < 1
@@ -164,7 +164,7 @@ def test_scores_that_are_no_numbers_choose_no_class():
 
 def test_one_class_everywhere_has_no_kappa_and_no_correlation():
     truth = torch.eye(2)[[0, 0, 0]]
-    two = HeadLayout((2,), ("softmax",), ("0",))
+    two = Heads((2,), ("softmax",), ("0",))
     assert math.isnan(value("cohen_kappa", two, truth, truth))
     assert value("matthews_correlation", two, truth, truth) == 0
     assert value("balanced_accuracy", two, truth, truth) == 1
@@ -172,7 +172,7 @@ def test_one_class_everywhere_has_no_kappa_and_no_correlation():
 
 def test_one_sigmoid_class_is_the_positive_one():
     truth, scores = torch.tensor([[1.0], [1], [0], [0]]), torch.tensor([[0.9], [0.2], [0.8], [0.1]])
-    one = HeadLayout((1,), ("sigmoid",), ("0",))
+    one = Heads((1,), ("sigmoid",), ("0",))
     for figure, function in FIGURES.items():
         assert value(figure, one, truth, scores) == pytest.approx(function(truth, scores > 0.5), abs=1e-6)
 
@@ -180,7 +180,7 @@ def test_one_sigmoid_class_is_the_positive_one():
 @pytest.mark.parametrize(("name", "k"), [("top_2_accuracy", 2), ("top_3_accuracy", 3), ("top_5_accuracy", 5)])
 def test_other_k(name, k):
     numbers, truth, scores = labels(8, 40, 7)
-    seven = HeadLayout((7,), ("softmax",), ("0",))
+    seven = Heads((7,), ("softmax",), ("0",))
     # Of equal scores ours counts for, scikit-learn's by position: there are none here.
     scores = scores + torch.rand(scores.shape, generator=torch.Generator().manual_seed(1)) * 1e-3
     expected = sk.top_k_accuracy_score(numbers, scores, k=k, labels=range(7))
@@ -199,7 +199,7 @@ def test_every_class_has_a_figure_of_its_own():
     expected = {f"per_class_precision_{position}": one for position, one in enumerate(each)}
     assert found == pytest.approx({"per_class_precision": each.mean()} | expected)
 
-    named = HeadLayout((3, 1), ("softmax", "sigmoid"), ("a", "b"), ((*"xyz",), ("without", "with")))
+    named = Heads((3, 1), ("softmax", "sigmoid"), ("a", "b"), ((*"xyz",), ("without", "with")))
     found = figures(["per_class_f1"], named, truth, scores)
     heads = ["per_class_f1_a", *(f"per_class_f1_a_{of}" for of in "xyz"), "per_class_f1_b", "per_class_f1_b_with"]
     assert list(found) == ["per_class_f1", *heads]
@@ -210,12 +210,12 @@ def test_figures_of_heads_and_their_mean():
     _, first, of_first = labels(2)
     second, of_second = multilabel(5, classes=2)
     third = torch.randn(23, 1, generator=torch.Generator().manual_seed(1)) * 5
-    heads = HeadLayout((CLASSES, 2, 1), ("softmax", "sigmoid", "none"), ("kind", "marks", "size"))
+    heads = Heads((CLASSES, 2, 1), ("softmax", "sigmoid", "none"), ("kind", "marks", "size"))
     truth, scores = torch.cat([first, second, third], 1), torch.cat([of_first, of_second, third + 0.5], 1)
     names = ["accuracy", "rmse", "categorical_accuracy", "mae"]
     found = figures(names, heads, truth, scores, cut=4)
     kind = value("categorical_accuracy", SOFTMAX, first, of_first)
-    marks = value("binary_accuracy", HeadLayout((2,), ("sigmoid",), ("",)), second, of_second)
+    marks = value("binary_accuracy", Heads((2,), ("sigmoid",), ("",)), second, of_second)
     assert found == pytest.approx(
         {
             "accuracy": (kind + marks) / 2,
@@ -234,7 +234,7 @@ def test_figures_of_heads_and_their_mean():
 
 def test_the_mean_leaves_out_heads_whose_figure_is_undefined():
     truth = torch.tensor([[1.0, 0], [0, 0]])
-    heads = HeadLayout((1, 1), ("sigmoid", "sigmoid"), ("a", "b"))
+    heads = Heads((1, 1), ("sigmoid", "sigmoid"), ("a", "b"))
     found = figures(["roc_auc"], heads, truth, torch.tensor([[0.9, 0.3], [0.2, 0.1]]))
     assert found["roc_auc"] == found["roc_auc_a"] == 1
     assert math.isnan(found["roc_auc_b"])
@@ -263,11 +263,11 @@ def test_heads_a_metric_makes_sense_for(name, activations, positions):
 
 def test_a_metric_for_no_head_is_refused_in_words():
     with pytest.raises(TrainingError, match=r"metric macro_f1 is for heads of classes, and activation is none, relu"):
-        MetricSet(["macro_f1"], heads=HeadLayout((1, 1), ("none", "relu"), ("a", "b")))
+        MetricSet(["macro_f1"], heads=Heads((1, 1), ("none", "relu"), ("a", "b")))
 
 
 def test_shapes_of_heads_are_checked():
-    heads = HeadLayout((2, 1), ("softmax", "none"), ("a", "b"))
+    heads = Heads((2, 1), ("softmax", "none"), ("a", "b"))
     metrics = MetricSet(["accuracy"], heads=heads)
     with pytest.raises(TrainingError, match=r"heads of 2 \+ 1 classes were given a prediction of shape \(4, 4\)"):
         metrics.update(torch.zeros(4, 4), torch.zeros(4, 4))
@@ -279,7 +279,7 @@ def test_own_metrics_see_decisions_of_classes_and_values_as_they_are():
     seen = []
     METRICS.add("my_metric", lambda truth, prediction: seen.append(prediction.tolist()) or 0.0, "A metric of a test.")
     try:
-        heads = HeadLayout((3, 1, 1), ("softmax", "sigmoid", "none"), ("a", "b", "c"))
+        heads = Heads((3, 1, 1), ("softmax", "sigmoid", "none"), ("a", "b", "c"))
         figures(["my_metric"], heads, torch.ones(1, 5), torch.tensor([[0.3, 0.25, 0.45, 0.75, 7.25]]))
         assert seen == [[[0, 0, 1]], [[1]], [[7.25]]]
     finally:
@@ -287,7 +287,7 @@ def test_own_metrics_see_decisions_of_classes_and_values_as_they_are():
 
 
 def test_final_metrics_look_at_all_heads():
-    heads = HeadLayout((2, 1), ("softmax", "sigmoid"), ("a", "b"))
+    heads = Heads((2, 1), ("softmax", "sigmoid"), ("a", "b"))
     metrics = MetricSet([], heads=heads, also=[build_metric("binary_accuracy")])
     metrics.update(torch.tensor([[1.0, 0, 1]]), torch.tensor([[0.8, 0.2, 0.1]]))
     assert metrics.compute() == pytest.approx({"binary_accuracy": 2 / 3})

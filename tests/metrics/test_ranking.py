@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from musket.core.errors import TrainingError
+from musket.core.heads import Heads
 from musket.metrics import ranking
 from musket.metrics.build import MetricSet, build_metric
-from musket.metrics.heads import HeadLayout
 
 NAMES = ["roc_auc", "average_precision"]
 
@@ -55,7 +55,7 @@ def test_exclusive_classes_are_each_held_against_the_rest():
     rng = np.random.default_rng(1)
     numbers = torch.from_numpy(rng.integers(0, 3, 30))
     scores = torch.from_numpy(rng.random((30, 3))).float().softmax(1)
-    metrics = MetricSet(["auc"], heads=HeadLayout((3,), ("softmax",), ("0",)))
+    metrics = MetricSet(["auc"], heads=Heads((3,), ("softmax",), ("0",)))
     metrics.update(torch.nn.functional.one_hot(numbers, 3).float(), scores)
     expected = sk.roc_auc_score(numbers, scores.double() / scores.double().sum(1, keepdim=True), multi_class="ovr")
     assert metrics.compute()["auc"] == pytest.approx(expected)

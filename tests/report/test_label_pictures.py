@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 from musket.core.errors import DataError
+from musket.core.heads import Heads
 from musket.report import label_samples
 from musket.report.label_samples import draw_labels
 from musket.report.labels import flag_names, names_of, shown_names, truth_in_words
@@ -15,15 +16,9 @@ from musket.report.tiles import LINE_HEIGHT, drawable, fitted, text_strip
 WRONG = label_samples._WRONG
 
 
-class Heads(NamedTuple):
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    names: tuple[str, ...] = ("0",)
-
-
-ANIMALS = Heads((3,), ("softmax",))
+ANIMALS = Heads((3,), ("softmax",), ("0",))
 NAMES = [["cat", "dog", "horse"]]
-TAGS = Heads((4,), ("sigmoid",))
+TAGS = Heads((4,), ("sigmoid",), ("0",))
 MIXED = Heads((3, 1, 1), ("softmax", "sigmoid", "linear"), ("kind", "young", "weight"))
 
 
@@ -64,7 +59,7 @@ def test_several_labels_found_invented_and_missed() -> None:
 
 
 def test_many_labels_are_summed_up() -> None:
-    heads = Heads((9,), ("sigmoid",))
+    heads = Heads((9,), ("sigmoid",), ("0",))
     wrong = said([0] * 9, [0.9] * 9, heads)
     assert len(wrong) == 6
     assert wrong[-1] == ("and 5 more, 5 of them wrong", False)
@@ -94,7 +89,7 @@ def test_right_and_wrong_differ_by_sign_and_frame() -> None:
 
 
 def test_numbers_are_neither_right_nor_wrong() -> None:
-    heads = Heads((1,), ("linear",))
+    heads = Heads((1,), ("linear",), ("0",))
     assert not framed_in(draw_labels([grey()], [[1.0]], [[700.0]], heads))
 
 
@@ -146,7 +141,7 @@ def test_names_in_other_scripts() -> None:
     assert not drawable("裙子")
     assert not drawable("a\udcff")
     assert shown_names(ANIMALS, [["кот", "犬", "horse"]], 0) == ["кот", "class 1", "horse"]
-    assert flag_names(Heads((1,), ("sigmoid",)), [["犬", "猫"]], 0) == ("no", "yes")
+    assert flag_names(Heads((1,), ("sigmoid",), ("0",)), [["犬", "猫"]], 0) == ("no", "yes")
     assert text_strip(["a\udcff.jpg"], 100).min() < 255  # file names that are no text
 
 

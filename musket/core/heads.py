@@ -1,4 +1,4 @@
-"""What the outputs of a network are, as metrics see them. Imports no torch."""
+"""What the outputs of a network that gives vectors are. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def kind_of(activation: str) -> HeadKind:
 
 
 @dataclass(frozen=True)
-class HeadLayout:
+class Heads:
     """Heads side by side on the class axis.
 
     Attributes:
