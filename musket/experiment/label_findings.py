@@ -156,7 +156,8 @@ def _say_classes(spec: NetworkSpec, head: HeadLabels, inspection: Inspection, fo
             [f"{head.names[number]} ({counts[number]})" for number in rare.tolist()],
         )
     shown = counts[counts > 0]
-    if shown.max() >= _UNEVEN * shown.min() and spec.class_weights is None and spec.sampler is None:
+    evened = spec.class_weights or spec.sampler or any(stage.sampler for stage in spec.stages)
+    if shown.max() >= _UNEVEN * shown.min() and not evened:
         most, least = (
             head.names[int(counts.argmax())],
             head.names[int(np.where(counts > 0, counts, usable + 1).argmin())],
