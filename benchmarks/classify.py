@@ -151,7 +151,7 @@ def fit_lightning(data: Path, folder: Path, seed: int, epochs: int, workers: int
     floats = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
     augment = [
         v2.RandomHorizontalFlip(),
-        v2.RandomAffine(15, scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR),
+        v2.RandomAffine((-15, 15), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR),
         v2.ColorJitter(brightness=0.2, contrast=0.2),
     ]
     plain = v2.Compose([*resize, *floats])
