@@ -332,8 +332,8 @@ class NetworkSpec(ImageSpec):
 
     @property
     def head_sizes(self) -> tuple[int, ...]:
-        """Classes of each output."""
-        return (self.classes,) if isinstance(self.classes, int) else tuple(self.classes)
+        """Classes of each output; none in a config that gives no classes, which is refused."""
+        return (self.classes,) if isinstance(self.classes, int) else tuple(self.classes or ())
 
     @property
     def head_activations(self) -> tuple[str, ...]:

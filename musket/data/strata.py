@@ -102,7 +102,9 @@ def _told(dataset: Any, index: int, tell: Callable[[int], Any] | None) -> Any:
     try:
         if tell is not None:
             return tell(index)
-        target = np.asarray(target_of(dataset, index))
+        target = target_of(dataset, index)
+        several = isinstance(target, list | tuple) and len(target) > 0  # outputs: all of their classes in one row
+        target = np.concatenate([np.ravel(part) for part in target]) if several else np.asarray(target)
     except MusketError:
         raise
     except Exception as error:

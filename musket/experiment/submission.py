@@ -187,7 +187,7 @@ def parted_at_half(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     Encoders know a single threshold. Those of a nan threshold stay as they are.
     """
     scores = scores.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         above = 0.5 + 0.5 * (scores - thresholds) / (1 - thresholds)
         below = 0.5 * scores / thresholds
     parted = np.where(scores > thresholds, np.maximum(above, np.nextafter(0.5, 1)), np.minimum(below, 0.5))

@@ -177,5 +177,8 @@ def test_the_vocabulary_holds_every_registry_and_the_functions_given() -> None:
 def test_everything_that_can_be_named_has_a_line_of_its_own() -> None:
     kinds = listing()
     assert [registry.plural for registry in REGISTRIES] == list(kinds)[:-1]
-    assert all(summary for kind, entries in kinds.items() if kind != "backbones" for _, summary, _ in entries)
+    built_in = [entry for registry in REGISTRIES for entry in registry.entries() if isinstance(entry.target, str)]
+    assert [entry.name for entry in built_in if not entry.summary] == []
+    listed = {(name, summary) for entries in kinds.values() for name, summary, _ in entries}
+    assert {(entry.name, entry.summary) for entry in built_in} <= listed
     assert ("resnet34", "", []) in kinds["backbones"]
