@@ -1,7 +1,7 @@
 """How rare classes get their share: how often their samples are drawn, and how much they count in a loss.
 
-Targets are N x sum(head_sizes), the heads side by side. Heads are told apart by their activation: ``softmax`` has one
-class per sample, ``sigmoid`` any number of them, whatever else gives numbers and has no classes.
+Targets are N x sum(head_sizes), the heads side by side. Heads are told apart by the kind of their activation
+(:func:`musket.core.heads.kind_of`): exclusive classes, one per sample; labels, any number of them; values, no classes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from musket.core.errors import DataError, MusketError
+from musket.core.heads import kind_of
 
 POWERS = {"balanced": 0.0, "sqrt": 0.5}
 """How likely a draw is to show a class: its number of samples to this power (natural shares have 1)."""
@@ -39,9 +40,10 @@ def shown_classes(targets: np.ndarray, activation: str) -> np.ndarray | None:
         bool N x classes, of a sigmoid head with one more column: the samples that show no class are a class of their
         own, as the negatives of a yes-or-no head are. None for a head of numbers.
     """
-    if activation == "softmax":
+    kind = kind_of(activation)
+    if kind == "exclusive":
         return targets.argmax(axis=1)[:, None] == np.arange(targets.shape[1])
-    if activation == "sigmoid":
+    if kind == "labels":
         shown = targets > 0.5
         return np.column_stack([shown, ~shown.any(axis=1)])
     return None
@@ -132,7 +134,7 @@ def _weights(targets: np.ndarray, activation: str) -> np.ndarray | None:
         return None
     samples, classes = targets.shape
     counts = shown[:, :classes].sum(axis=0)
-    wanted = samples / max(1, np.count_nonzero(counts)) if activation == "softmax" else samples - counts
+    wanted = samples / max(1, np.count_nonzero(counts)) if kind_of(activation) == "exclusive" else samples - counts
     weights = wanted / np.maximum(counts, 1)
     return np.where((counts > 0) & (weights > 0), weights, 1).astype(np.float32)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from musket.core.errors import DataError, MusketError
+from musket.core.heads import kind_of
 from musket.data.class_balance import heads_of_targets
 from musket.data.dataset import target_of, teller
 
@@ -153,15 +154,15 @@ def target_strata(
 
 
 def _of_head(targets: np.ndarray, activation: str, names: Sequence[str], least: int) -> list[Strata]:
-    size = targets.shape[1]
-    if activation == "sigmoid" and size == 1:
+    size, kind = targets.shape[1], kind_of(activation)
+    if kind == "labels" and size == 1:
         told = tuple(names) if len(names) == 2 else tuple(f"{name}{(names or ['label'])[0]}" for name in ("no ", ""))
         return [Strata((targets[:, 0] > 0.5).astype(int), told)]
-    if activation not in ("softmax", "sigmoid"):
+    if kind == "values":
         return [number_bins(column, least) for column in targets.T]
     told = tuple(names) or tuple(f"class {number}" for number in range(size))
     rows = (targets > 0.5).astype(int)
-    if activation == "softmax" or (rows.sum(axis=1) == 1).all():
+    if kind == "exclusive" or (rows.sum(axis=1) == 1).all():
         return [Strata(targets.argmax(axis=1), told)]
     return [Strata(rows, told)]
 

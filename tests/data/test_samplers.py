@@ -60,6 +60,17 @@ def test_a_yes_or_no_head_has_two_classes() -> None:
     assert weights == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6])
 
 
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "an_own_one"])
+def test_whatever_gives_labels_counts_as_sigmoid(activation: str) -> None:
+    targets = np.array([[1, 0], [0, 0], [0, 1], [0, 1]], np.float32)
+    heads, sigmoid = ((2,), (activation,)), ((2,), ("sigmoid",))
+    assert (shown_classes(targets, activation) == shown_classes(targets, "sigmoid")).all()
+    assert (balanced_class_weights(targets, *heads)[0] == balanced_class_weights(targets, *sigmoid)[0]).all()
+    assert class_sampling_weights(targets, *heads, "sqrt") == pytest.approx(
+        class_sampling_weights(targets, *sigmoid, "sqrt")
+    )
+
+
 def test_of_several_labels_the_rarest_decides() -> None:
     # a: 4 samples, b: 2, none: 1. Rates 1/4, 1/2 and 1; rows a, a, ab, ab, none: 1/4 1/4 1/2 1/2 1, in all 2.5.
     targets = np.array([[1, 0], [1, 0], [1, 1], [1, 1], [0, 0]], np.float32)

@@ -61,6 +61,12 @@ def test_several_labels_stay_rows_unless_each_has_one() -> None:
     assert target_strata(one_hot([1, 0], 2), (2,), ("sigmoid",), 2).codes.tolist() == [1, 0]
 
 
+def test_whatever_gives_labels_is_split_as_sigmoid() -> None:
+    several = target_strata(np.array([[1, 1], [0, 0]], np.float32), (2,), ("hard_sigmoid",), 2)
+    assert several.codes.tolist() == [[1, 1], [0, 0]]
+    assert target_strata(np.array([[1], [0]], np.float32), (1,), ("hard_sigmoid",), 2).codes.tolist() == [1, 0]
+
+
 def test_heads_combine_while_combinations_are_frequent() -> None:
     kinds, kids = [0, 0, 1, 1] * 3, [0, 1, 0, 1] * 3
     targets = np.column_stack([one_hot(kinds, 2), kids])
