@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from musket.core.errors import DataError
 from musket.core.identity import examples
 from musket.core.registry import nearest
-from musket.data.table_reading import sorted_names
+from musket.data.table_reading import number_in, sorted_names
 
 _PAIRS = (("0", "1"), ("false", "true"), ("no", "yes"))
 
@@ -242,7 +241,7 @@ def normalized_number(cells: Cells) -> NumberColumn:
         DataError: a cell is empty, or no finite number; all numbers are equal.
     """
     values = _read_numbers(cells)
-    known = [found for text in set(cells.known) if (found := _number(text)) is not None]
+    known = [found for text in set(cells.known) if (found := number_in(text)) is not None]
     least, largest = min(known), max(known)
     if least == largest:
         raise cells.fault(f"holds the same number everywhere ({least:g}), which has no range to scale; leave it out")
@@ -273,7 +272,7 @@ def find_separator(texts: Sequence[str], among: str = "| _") -> str | None:
 
 def is_number(text: str) -> bool:
     """Whether a text is a finite number."""
-    return _number(text) is not None
+    return number_in(text) is not None
 
 
 def split_scores(scores: Any, columns: Sequence[Column], sample: str) -> list[np.ndarray]:
@@ -342,18 +341,10 @@ def _split(text: str, separator: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(separator) if name.strip()))
 
 
-def _number(text: str) -> float | None:
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if isfinite(found) else None
-
-
 def _read_numbers(cells: Cells) -> np.ndarray:
     values = np.empty(len(cells.taken))
     for index, text in enumerate(cells.taken):
-        found = _number(text)
+        found = number_in(text)
         if found is None:
             what = f"{text!r} is not a finite number" if text else "the cell is empty, where a number is needed"
             raise cells.refusal(index, f"{what}; correct it, or drop the row")

@@ -1,6 +1,7 @@
 """Datasets over a table of labels: a CSV file or a DataFrame names images and says what they show.
 
-Every row is a sample, in the order of the table. Texts are stripped. Classes are sorted and come from all rows of the
+Every row is a sample, in the order of the table. Texts are stripped. In ``where``, true and false fit in any case
+(``True``, ``TRUE``), null fits empty cells. Classes are sorted and come from all rows of the
 table, also from those that ``where`` or ``len`` leave out, so that parts of one table agree about them.
 
 A class column the table does not have counts as 0 in every row, with classes 0 and 1 and a warning (test data have
@@ -69,6 +70,9 @@ class _LabelTable(LabelledImages):
     ):
         self.source = path_of_table(table)
         frame = read_table(table)
+        image_column, columns = str(image_column), {str(name): want for name, want in columns.items()}
+        if not has_column(frame, image_column):
+            raise missing_column(image_column, list(frame.columns), self.source)
         absent = {name: want.if_absent for name, want in columns.items() if not has_column(frame, name)}
         for name, classes in absent.items():
             _check_absent(name, classes, frame.columns.drop(image_column, errors="ignore").tolist(), self.source)
@@ -200,8 +204,8 @@ class MultiClassClassificationDataSet(_LabelTable):
         separator: str | None = None,
     ):
         self.clazzColumn = clazzColumn
-        names = [name.strip() for name in clazzColumn.split("|")]
-        several = "|" in clazzColumn
+        names = [name.strip() for name in str(clazzColumn).split("|")]
+        several = "|" in str(clazzColumn)
         if several and (classes is not None or separator is not None):
             raise DataError(f"the columns {clazzColumn} are the classes; leave classes and separator out")
         wanted = (
@@ -286,7 +290,7 @@ class RegressionDataSet(_LabelTable):
         len: int = -1,  # noqa: A002 - the documented name
         where: Where | None = None,
     ):
-        names = [valueColumns] if isinstance(valueColumns, str) else list(valueColumns)
+        names = [str(valueColumns)] if isinstance(valueColumns, str | int) else list(map(str, valueColumns))
         self.valueColumns = names
         wanted = dict.fromkeys(names, _Wanted(number, ()))
         super().__init__(imagePath, csvPath, imColumn, wanted, len, where)
@@ -330,15 +334,28 @@ def _rows(frame: pd.DataFrame, where: Where | None, source: str | None) -> np.nd
         if not has_column(frame, name):
             raise missing_column(name, list(frame.columns), source)
         unpack(frame, [name], source)
-        wanted = {str(each) for each in (value if isinstance(value, list | tuple) else [value])}
-        kept &= frame[name].isin(wanted).to_numpy()
+        wanted = list(value) if isinstance(value, list | tuple) else [value]
+        kept &= np.logical_or.reduce([_says(frame[name], each) for each in wanted], axis=0)
         if not kept.any():
+            shown = " or ".join(sorted(_shown(each) for each in wanted))
             raise DataError(
-                f"where: no row has {name} {' or '.join(sorted(wanted))}; that column has: "
-                f"{examples(sorted(set(frame[name])), 5)}",
+                f"where: no row has {name} {shown}; that column has: {examples(sorted(set(frame[name])), 5)}",
                 path=source,
             )
     return np.flatnonzero(kept)
+
+
+def _says(column: pd.Series, value: Any) -> np.ndarray:
+    """Which texts say a value of ``where``: truth values in any case, None by an empty cell."""
+    if value is None:
+        return column.str.lower().isin(("", "nan")).to_numpy()
+    if isinstance(value, bool):
+        return (column.str.lower() == _shown(value)).to_numpy()
+    return (column == str(value)).to_numpy()
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "''" if value is None else str(value)
 
 
 def _warn_contradictions(names: Sequence[str], labels: Iterable[tuple[str, ...]], source: str | None) -> None:

@@ -1,18 +1,23 @@
 """What datasets over tables share: reading a CSV file, finding the images it names, columns packed into others.
 
 Columns may be packed: where a column ``A`` or ``B`` is asked for and the table has ``A_B`` instead, its values are
-split at their last ``_`` (at as many as its name has). Encoding packs them again.
+split at their last ``_`` (at as many as its name has). Encoding packs them again where all parts were asked for.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import count, takewhile
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from musket.core.errors import DataError
@@ -27,16 +32,26 @@ FilePath = str | Path
 def read_table(source: FilePath | pd.DataFrame, separator: str = ",") -> pd.DataFrame:
     """A table of texts, stripped; missing cells are empty text, and whole numbers stay whole (``1``, not ``1.0``).
 
+    Lists in the cells of a DataFrame become texts with ``|`` between their entries.
+
     Args:
         source: CSV file with a header (UTF-8, else Windows-1251), or a table, which is copied.
         separator: what stands between the cells of a row.
 
     Raises:
-        DataError: the file is missing, empty, or no CSV.
+        DataError: the file is missing, empty, or no CSV; a row has more cells than the header; two columns have the
+            same name.
     """
     frame = source if isinstance(source, pd.DataFrame) else _read_csv(source, separator)
-    texts = {str(name).strip(): [_text(cell) for cell in frame[name].tolist()] for name in frame.columns}
-    return pd.DataFrame(texts, dtype=object)
+    names = [str(name).strip() or f"Unnamed: {place}" for place, name in enumerate(frame.columns)]
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        message = f"{names.count(twice)} columns are called {twice!r}; rename or remove all but one"
+        raise DataError(message, path=path_of_table(source))
+    columns = (frame.iloc[:, place].tolist() for place in range(len(names)))
+    return pd.DataFrame(
+        {name: list(map(_text, column)) for name, column in zip(names, columns, strict=True)}, dtype=object
+    )
 
 
 def path_of_table(source: FilePath | pd.DataFrame) -> str | None:
@@ -145,7 +160,9 @@ def has_column(frame: pd.DataFrame, name: str) -> bool:
 
 
 def unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str | None) -> dict[str, list[str]]:
-    """Add wanted columns that are packed in others; returns packed column -> its parts, for those that were used.
+    """Add wanted columns that are packed in others; returns packed column -> its parts, for those to be packed again.
+
+    Warns of a packed column of which not all parts are wanted: the name asked for may be a misspelt one.
 
     Raises:
         DataError: a column is missing (names the nearest), or a value of a packed one does not split.
@@ -156,7 +173,8 @@ def unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str | None) -> di
         if name in frame.columns:
             continue
         if colon and place.isdecimal() and base in frame.columns:
-            frame[name] = frame[base].str.split("_").str[int(place)].fillna("")
+            frame[name] = _parts(frame[base], int(place), base, source)
+            used[base] = list(takewhile(wanted.__contains__, (f"{base}:{number}" for number in count())))
             continue
         column = _packed_in(frame, name)
         if column is None:
@@ -172,20 +190,51 @@ def unpack(frame: pd.DataFrame, wanted: Sequence[str], source: str | None) -> di
         for part, values in zip(parts, zip(*pieces, strict=True), strict=True):
             if part not in frame.columns:
                 frame[part] = list(values)
-        used[column] = parts
+        if set(parts) <= set(wanted):
+            used[column] = parts
+        else:
+            warnings.warn(
+                f"{source or 'the table'}: column {name!r} is taken from {column!r}, split at '_'; if all of it is "
+                f"meant, ask for {column!r}",
+                stacklevel=2,
+            )
     return used
 
 
+def _parts(column: pd.Series, place: int, name: str, source: str | None) -> list[str]:
+    """What stands at a place between the ``_`` of every text, empty where there is no such place."""
+    pieces = [text.split("_") for text in column]
+    if pieces and max(map(len, pieces)) <= place:
+        raise DataError(
+            f"column {name!r} has no part {place} in any row; parts are counted from 0, and {column.iloc[0]!r} has "
+            f"{len(pieces[0])}",
+            path=source,
+        )
+    return [piece[place] if place < len(piece) else "" for piece in pieces]
+
+
 def packed_row(row: dict[str, Any], packed: dict[str, list[str]]) -> dict[str, Any]:
-    """A row with columns joined as :func:`unpack` found them."""
+    """A row with columns joined as :func:`unpack` found them, in the place of their first part."""
     for column, parts in packed.items():
-        if all(part in row for part in parts):
-            row = {column: "_".join(str(row.pop(part)) for part in parts), **row}
+        if parts and column not in row and all(part in row for part in parts):
+            joined = "_".join(str(row[part]) for part in parts)
+            row = {
+                column if name == parts[0] else name: joined if name == parts[0] else value
+                for name, value in row.items()
+                if name not in parts[1:]
+            }
     return row
 
 
 def missing_column(name: str, columns: Sequence[str], source: str | None) -> DataError:
     """The error for a column that is not in the table."""
+    separator = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
+    if separator is not None:
+        return DataError(
+            f"no column {name!r}, for the header is a single cell, {columns[0]!r}; its separator seems to be "
+            f"{separator!r}, where ',' is expected: save the table with commas",
+            path=source,
+        )
     near = nearest(name, list(columns), 1)
     hint = f"did you mean {near[0]!r}? The" if near else "the"
     return DataError(f"no column {name!r}; {hint} table has: {', '.join(columns)}", path=source)
@@ -193,12 +242,19 @@ def missing_column(name: str, columns: Sequence[str], source: str | None) -> Dat
 
 def sorted_names(names: Iterable[str]) -> list[str]:
     """Class names in order: as numbers if all are."""
-    given = list(names)
+    numbers = {name: number_in(name) for name in names}
+    if None in numbers.values():
+        return sorted(numbers)
+    return sorted(numbers, key=lambda name: (numbers[name], name))
+
+
+def number_in(text: str) -> float | None:
+    """The finite number a text says; None if it is none. ``1_0``, which Python reads as 10, is none."""
     try:
-        numbers = [float(name) for name in given]
+        found = float(text)
     except ValueError:
-        return sorted(given)
-    return sorted(given, key=lambda name: (float(name), name)) if all(map(isfinite, numbers)) else sorted(given)
+        return None
+    return found if isfinite(found) and "_" not in text else None
 
 
 def _packed_in(frame: pd.DataFrame, name: str) -> str | None:
@@ -207,8 +263,8 @@ def _packed_in(frame: pd.DataFrame, name: str) -> str | None:
 
 def _read_csv(path: FilePath, separator: str) -> pd.DataFrame:
     for encoding in ("utf-8-sig", "cp1251"):
-        try:
-            return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding=encoding)
+        try:  # the header is read as a row: pandas takes the first cells of longer rows for an index without a word
+            rows = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding=encoding)
         except UnicodeDecodeError:
             continue
         except FileNotFoundError:
@@ -216,13 +272,28 @@ def _read_csv(path: FilePath, separator: str) -> pd.DataFrame:
         except pd.errors.EmptyDataError:
             raise DataError("the table is empty", path=path) from None
         except (pd.errors.ParserError, OSError) as error:
-            raise DataError(f"not a readable CSV table: {error}", path=path) from error
+            raise DataError(_unreadable(str(error), separator), path=path) from error
+        return rows[1:].set_axis([_text(name) for name in rows.iloc[0]], axis=1)
     raise DataError("the table is neither UTF-8 nor Windows-1251 text; save it as UTF-8", path=path)
+
+
+def _unreadable(message: str, separator: str) -> str:
+    """What a parser's message says of the table."""
+    longer = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    if longer is None:
+        return f"not a readable CSV table: {message}"
+    header, line, cells = longer.groups()
+    return (
+        f"not a readable CSV table: line {line} has {cells} cells, the header {header}; name every column, put texts "
+        f"with {separator!r} in quotes, and remove a {separator!r} at the end of rows"
+    )
 
 
 def _text(cell: Any) -> str:
     if isinstance(cell, str):
         return cell.strip()
-    if cell is None or pd.isna(cell):
+    if isinstance(cell, list | tuple | np.ndarray):
+        return "|".join(map(_text, cell))
+    if cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell)):
         return ""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

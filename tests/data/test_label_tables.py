@@ -258,7 +258,13 @@ class TestNumbers:
 
     @pytest.mark.parametrize(
         ("cell", "said"),
-        [(NAN, "cell is empty"), ("", "cell is empty"), ("much", "'much' is not"), ("inf", "'inf' is")],
+        [
+            (NAN, "cell is empty"),
+            ("", "cell is empty"),
+            ("much", "'much' is not"),
+            ("inf", "'inf' is"),
+            ("1_0", "'1_0' is not"),
+        ],
     )
     def test_what_is_no_number(self, images: Path, cell: object, said: str) -> None:
         with pytest.raises(DataError, match=rf"sample 'b'.*row 3, column 'label': .*{said}"):
@@ -279,9 +285,39 @@ class TestColumns:
         assert dataset.classes == ["x", "y"]
         assert dataset.encode(dataset, encode_y=True).to_dict("list") == {"im_label": ["a.png_x", "b.png_y"]}
 
+    def test_a_part_of_another_column_may_be_a_misspelt_name(self, images: Path) -> None:
+        frame = pd.DataFrame({"im": ["a", "b"], "class_name": ["long_sleeve", "short_sleeve"]})
+        with pytest.warns(UserWarning, match=r"'class' is taken from 'class_name', split at '_'.*ask for 'class_name'"):
+            dataset = CategoryClassificationDataSet(images, frame, "im", "class")
+        assert dataset.classes == ["long", "short"]
+
     def test_part_of_a_column(self, images: Path) -> None:
         frame = pd.DataFrame({"im": ["a", "b"], "Name": ["cat_1", "dog_2"]})
-        assert CategoryClassificationDataSet(images, frame, "im", "Name:0").classes == ["cat", "dog"]
+        dataset = CategoryClassificationDataSet(images, frame, "im", "Name:0")
+        assert dataset.classes == ["cat", "dog"]
+        assert dataset.encode(dataset, encode_y=True).to_dict("list") == {"im": ["a", "b"], "Name": ["cat", "dog"]}
+
+    def test_all_parts_of_a_column_are_joined_again(self, images: Path) -> None:
+        frame = pd.DataFrame({"im": ["a", "b"], "Name": ["cat_1", "dog_2"]})
+        dataset = MultiOutputClassClassificationDataSet(images, frame, "im", ["Name:0", "Name:1"])
+        assert dataset.encode(dataset, encode_y=True).to_dict("list") == {"im": ["a", "b"], "Name": ["cat_1", "dog_2"]}
+        second = CategoryClassificationDataSet(images, frame, "im", "Name:1")
+        assert list(second.encode(second, encode_y=True)) == ["im", "Name:1"]
+
+    def test_a_part_there_is_not(self, images: Path) -> None:
+        frame = pd.DataFrame({"im": ["a", "b"], "Name": ["cat_1", "dog_2"]})
+        with pytest.raises(DataError, match=r"column 'Name' has no part 5 in any row.*'cat_1' has 2"):
+            CategoryClassificationDataSet(images, frame, "im", "Name:5")
+
+    def test_names_that_are_numbers(self, images: Path) -> None:
+        frame = pd.DataFrame({0: ["a", "b"], 1: ["7", "8"]})
+        assert CategoryClassificationDataSet(images, frame, 0, 1).classes == ["7", "8"]
+        assert MultiClassClassificationDataSet(images, frame, 0, 1).classes == ["7", "8"]
+        assert RegressionDataSet(images, frame, 0, 1).get_target(1) == [8]
+
+    def test_lists_in_cells(self, images: Path) -> None:
+        frame = table(["x", "y"], ["y"], [], boxes=[[1, 2], (3, 4), np.zeros((2, 2))])
+        assert rows(MultiClassClassificationDataSet(images, frame, "im", "label")) == [[1, 1], [0, 1], [0, 0]]
 
     @pytest.mark.parametrize(
         "kind", [BinaryClassificationDataSet, CategoryClassificationDataSet, MultiClassClassificationDataSet]
@@ -355,6 +391,49 @@ class TestImages:
             BinaryClassificationDataSet(images, pd.DataFrame({"im": ["a", ""], "label": [0, 1]}), "im", "label")
         with pytest.raises(DataError, match="a header and no rows"):
             BinaryClassificationDataSet(images, pd.DataFrame({"im": [], "label": []}), "im", "label")
+
+
+class TestFiles:
+    """What a CSV file says that a DataFrame cannot."""
+
+    def read(self, images: Path, tmp_path: Path, text: str, **options: Any) -> CategoryClassificationDataSet:
+        (tmp_path / "labels.csv").write_text(text)
+        return CategoryClassificationDataSet(images, tmp_path / "labels.csv", "im", "label", **options)
+
+    @pytest.mark.parametrize("header", ["im,label, label", "im,label,label"])
+    def test_two_columns_of_one_name(self, images: Path, tmp_path: Path, header: str) -> None:
+        with pytest.raises(DataError, match=r"labels\.csv: 2 columns are called 'label'"):
+            self.read(images, tmp_path, f"{header}\na,x,z\nb,y,z\n")
+        frame = pd.DataFrame([["a", "x", "z"]], columns=header.split(","))
+        with pytest.raises(DataError, match=r"2 columns are called 'label'"):
+            CategoryClassificationDataSet(images, frame, "im", "label")
+
+    @pytest.mark.parametrize("text", ["im,label\na,x,\nb,y,\n", "im,label\n1,a,x\n2,b,y\n"])
+    def test_rows_longer_than_the_header(self, images: Path, tmp_path: Path, text: str) -> None:
+        with pytest.raises(DataError, match=r"line 2 has 3 cells, the header 2; .*remove a ',' at the end"):
+            self.read(images, tmp_path, text)
+
+    @pytest.mark.parametrize("mark", [";", "\t"])
+    def test_another_separator(self, images: Path, tmp_path: Path, mark: str) -> None:
+        with pytest.raises(
+            DataError, match=r"no column 'im', for the header is a single cell.*save the table with com"
+        ):
+            self.read(images, tmp_path, f"im{mark}label\na{mark}x\nb{mark}y\n")
+
+    def test_columns_without_a_name(self, images: Path, tmp_path: Path) -> None:
+        with pytest.warns(UserWarning, match="2 images of the folder are not in"):
+            assert self.read(images, tmp_path, ",im,label,\n0,a,x,\n1,b,y\n").classes == ["x", "y"]
+
+    @pytest.mark.parametrize(
+        ("value", "ids"), [(True, ["a", "c"]), ([False], ["b"]), (None, ["d"]), ([None, False], ["b", "d"])]
+    )
+    def test_truth_values_and_nothing_in_where(self, images: Path, tmp_path: Path, value: Any, ids: list[str]) -> None:
+        text = "im,label,ok\na,x,true\nb,y,False\nc,x,TRUE\nd,y,\n"
+        assert self.read(images, tmp_path, text, where={"ok": value}).sample_ids() == ids
+
+    def test_truth_values_that_do_not_occur(self, images: Path, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"no row has ok false; that column has: true"):
+            self.read(images, tmp_path, "im,label,ok\na,x,true\n", where={"ok": False})
 
 
 def test_every_row_is_a_sample(images: Path) -> None:
