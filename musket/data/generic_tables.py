@@ -16,6 +16,7 @@ from musket.core.types import PredictionItem
 from musket.data.columns import COLUMN_TYPES, Cells, Column, is_number, split_scores
 from musket.data.dataset import FileDataSet, IndexedDataSet
 from musket.data.images import read_image
+from musket.data.labelled import scales_of
 from musket.data.names import Names
 from musket.data.table_reading import FilePath, ImageFolders, packed_row, path_of_table, read_table, unpack
 
@@ -214,6 +215,11 @@ class GenericCSVDataSet(FileDataSet):
     def source_files(self) -> list[str]:
         """The images; of the table, what was read counts."""
         return [file for files in self._files.values() for file in files]
+
+    @property
+    def number_scales(self) -> dict[str, list[float]]:
+        """Output column of numbers -> ``[least, span]``: the table's number is least + target * span."""
+        return scales_of(self._columns[name] for group in self._outputs for name in group if name in self._columns)
 
     def isPositive(self, index: int) -> bool:
         """Whether an output shows any class, or a mask."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from musket.core.errors import DataError
 from musket.core.types import PredictionItem
-from musket.data.columns import Column, split_scores
+from musket.data.columns import Column, NumberColumn, split_scores
 from musket.data.dataset import FileDataSet
 from musket.data.images import read_image
 from musket.data.names import Names
@@ -24,9 +24,11 @@ class LabelledImages(FileDataSet):
         classes: names of the classes.
         imColumn: column of the image names in tables written by :meth:`encode`.
         imagePath: the folders.
+        absent: columns that nothing is known about; what is said of them, and their classes, stands for nothing.
     """
 
     classes: list[Any]
+    absent: Collection[str] = ()
 
     def __init__(
         self,
@@ -54,6 +56,11 @@ class LabelledImages(FileDataSet):
         """The images; of the labels, what was read counts."""
         return [self._path(index) for index in range(len(self))]
 
+    @property
+    def number_scales(self) -> dict[str, list[float]]:
+        """Column of numbers -> ``[least, span]``: the table's number is least + target * span."""
+        return scales_of(self.columns)
+
     def isPositive(self, index: int) -> bool:
         """Whether a sample has any class; with one column of two values, the second one."""
         index = range(len(self))[index]
@@ -63,6 +70,14 @@ class LabelledImages(FileDataSet):
         """``y`` of an item; no image is read."""
         index = range(len(self))[index]
         return np.concatenate([column.vector(index) for column in self.columns])
+
+    def writes_for(self, other: LabelledImages) -> bool:
+        """Whether this dataset knows how to write the rows of another one: it has the columns and classes of it."""
+        same = self.imColumn == other.imColumn and len(self.columns) == len(other.columns)
+        return same and all(
+            own.name == theirs.name and (theirs.name in other.absent or set(theirs.classes) <= set(own.classes))
+            for own, theirs in zip(self.columns, other.columns, strict=True)
+        )
 
     def _path(self, index: int) -> str:
         return f"{self.imagePath[self._folder[index]]}/{self._files[index]}"
@@ -80,3 +95,8 @@ class LabelledImages(FileDataSet):
             column.name: column.cell(vector, treshold) for column, vector in zip(self.columns, vectors, strict=True)
         }
         return {self.imColumn: item.id, **cells}
+
+
+def scales_of(columns: Iterable[Column]) -> dict[str, list[float]]:
+    """Column of numbers -> ``[least, span]``, see :class:`musket.data.columns.NumberColumn`."""
+    return {each.name: [float(each.least), float(each.span)] for each in columns if isinstance(each, NumberColumn)}

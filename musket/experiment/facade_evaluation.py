@@ -63,10 +63,12 @@ class Evaluating:
 
         Raises:
             ArtifactError: no fold is trained to its end, or one that is asked for is not.
+            DataError: the classes, or ranges of scaled numbers, are not those the folds were trained on.
             MusketError: a metric of the user's failed, or none gave what experiment_result asks for; the summary is
                 written without it.
         """
         from musket.experiment.inference import listed
+        from musket.experiment.label_meaning import refuse_other_labels
         from musket.experiment.run import trained_folds
         from musket.experiment.summary import check
 
@@ -78,6 +80,9 @@ class Evaluating:
         if missing or not folds:
             which = f"fold {missing[0]} is not" if missing else "no fold is"
             raise ArtifactError(f"{which} trained to its end; train it first (fit)", self.layout.folder)
+        stages = range(len(self.spec.stages))
+        weights = [self.layout.weights(fold, stage) for fold in folds for stage in stages]
+        refuse_other_labels(weights, data.source, self.spec)
         return self._summarize(data, folds, subsample)
 
     generateReports = createSummary

@@ -19,6 +19,7 @@ from musket.core.types import Unit
 from musket.core.version import VERSION
 from musket.experiment import build
 from musket.experiment.check_before_fit import check_network, check_samples, check_unit
+from musket.experiment.label_meaning import difference, label_meaning, labels_fingerprint
 from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
 from musket.experiment.unit import (
@@ -63,7 +64,7 @@ def run_record(context: FitContext) -> dict[str, Any]:
     return {
         "config": context.spec.dump(),
         "subsample": context.options.subsample,
-        "data": {"samples": len(context.data.ids), "fingerprint": context.data.fingerprint},
+        "data": {"samples": len(context.data.ids), "fingerprint": context.data.fingerprint, **_labels(context)},
         "device": str(fabric.device.type),
         "precision": str(fabric._precision.precision),
         "versions": {
@@ -72,6 +73,17 @@ def run_record(context: FitContext) -> dict[str, Any]:
             **{name: version(name) for name in ("torch", "timm", "segmentation-models-pytorch")},
         },
     }
+
+
+def _labels(context: FitContext) -> dict[str, Any]:
+    """What the labels stand for, and a digest of them where they are told without reading items; nothing of masks."""
+    spec, data = context.spec, context.data
+    if spec.gives_maps:
+        return {}
+    found = label_meaning(data.dataset, spec)
+    same = spec.pretrain_transform is None  # else ids are not those of the source
+    digest = labels_fingerprint(data.source, data.ids[: len(data.ids) - data.extra]) if same else None
+    return found | ({"labels": digest} if digest else {})
 
 
 def config_changes(stored: dict[str, Any], current: dict[str, Any], *, may_grow: bool) -> list[Change]:
@@ -177,10 +189,18 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
     stored = _stored_run(layout) if (options.resume or partial) and _anything_trained(context) else None
     if stored is None:
         return False
+    then, now = stored.get("data") or {}, record["data"]
+    if said := difference(then, now):
+        raise TrainingError(
+            f"{said} in the data of today. This change cannot be accepted: the weights that stay know classes by number. "
+            "Restore the labels (a table takes classes=[...]), or start afresh"
+        )
     may_grow = options.resume and not partial
     changes = config_changes(stored["config"], record["config"], may_grow=may_grow)
     if stored.get("subsample", 1.0) != record["subsample"]:
         changes.append(Change("subsample (of fit)", stored.get("subsample", 1.0), record["subsample"]))
+    if then.get("labels", now.get("labels")) != now.get("labels", then.get("labels")):
+        changes.append(Change("labels (digest of all targets)", then["labels"], now["labels"]))
     if changes and not options.accept_changes:
         raise ConfigChanged(changes)
     _refuse_other_inputs(context.spec, changes)

@@ -16,6 +16,7 @@ from musket.core.types import Unit
 from musket.data.loader import BatchLoader
 from musket.experiment import build
 from musket.experiment.class_weights import class_weights_of
+from musket.experiment.label_meaning import Meaning, label_meaning
 from musket.experiment.leftovers import forget_unit
 from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
@@ -237,7 +238,7 @@ def _train_one_stage(
                 clipping=Clipping(spec.clipnorm, spec.clipvalue),
                 accumulate=spec.accumulate,
                 ema=spec.ema,
-                metadata=weights_metadata(spec, inputs),
+                metadata=weights_metadata(spec, inputs, label_meaning(context.data.dataset, spec)),
             ),
             run,
             state,
@@ -249,9 +250,9 @@ def _train_one_stage(
     return optimizer
 
 
-def weights_metadata(spec: NetworkSpec, inputs: Normalization) -> dict[str, Any]:
-    """What a weights file says of itself: enough to know which network and which inputs it belongs to."""
-    return {
+def weights_metadata(spec: NetworkSpec, inputs: Normalization, labels: Meaning) -> dict[str, Any]:
+    """What a weights file says of itself: which network and inputs it belongs to, and what its outputs stand for."""
+    said = {
         "architecture": spec.architecture,
         "backbone": getattr(spec, "backbone", None),
         "classes": spec.classes,
@@ -260,6 +261,7 @@ def weights_metadata(spec: NetworkSpec, inputs: Normalization) -> dict[str, Any]
         "mean": list(inputs.mean),
         "std": list(inputs.std),
     }
+    return said | ({"labels": labels} if labels else {})
 
 
 def load_initial(context: FitContext, module: torch.nn.Module, name: str) -> None:
