@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from musket.core.heads import kind_of
 from musket.core.registry import Entry
 from musket.losses.catalogue import ACTIVATIONS, LOSSES
 
@@ -95,7 +96,7 @@ def check_loss(
 
     Args:
         expression: see :func:`parse_loss`.
-        activation: the activation of the network's output; None means linear.
+        activation: the activation of the network's output; None: what is given is taken as it is.
         classes: of the output; None: not known yet.
         vectors: the output is a vector, not a map.
 
@@ -118,6 +119,13 @@ def check_loss(
             raise ValueError(
                 f"loss {expression!r}: {term.name} takes every class on its own, which contradicts activation softmax. "
                 "Use activation sigmoid, or categorical_crossentropy"
+            )
+        if activation and entry.facts.get("class_weights") and kind_of(head) == "values":
+            wanted = " or ".join(entry.facts["on_logits"])
+            raise ValueError(
+                f"loss {expression!r}: {term.name} takes shares from 0 to 1, which activation {activation} does not "
+                f"give, so little or nothing is learned. Use activation {wanted} (networks give logits, losses and "
+                "predictions apply it), or a loss of numbers such as mse"
             )
         constant = entry.facts.get("constant_over_one")
         if classes == 1 and (constant == "class" or (constant == "value" and vectors)):
@@ -147,7 +155,7 @@ def build_loss(expression: str, activation: str | None, *, class_weights: Sequen
 
     Args:
         expression: see :func:`parse_loss`.
-        activation: what turns the network's logits into predictions; None means linear.
+        activation: what turns the network's logits into predictions; None or linear: what is given is taken as it is.
         class_weights: a number per class, for the terms that can weigh classes (the cross-entropies and focal_loss;
             see :mod:`musket.losses.crossentropy`); the others are as they were. None: all classes alike.
 
@@ -158,7 +166,7 @@ def build_loss(expression: str, activation: str | None, *, class_weights: Sequen
     from musket.losses.loss import Loss, Part
 
     head = ACTIVATIONS.get(activation or "linear")
-    terms = check_loss(expression, activation)
+    terms = check_loss(expression, None if head.name == "linear" else activation)
     if class_weights is not None and not supports_class_weights(expression):
         able = ", ".join(entry.name for entry in LOSSES.entries() if entry.facts.get("class_weights"))
         raise ValueError(f"loss {expression!r}: nothing in it can weigh classes. Use or add one that can ({able})")

@@ -99,6 +99,23 @@ def test_lovasz_needs_independent_classes():
         build_loss("lovasz_loss", "Softmax")
 
 
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        ("binary_crossentropy", "sigmoid"),
+        ("focal_loss", "sigmoid"),
+        ("categorical_crossentropy", "softmax"),
+        ("sparse_categorical_crossentropy", "softmax"),
+    ],
+)
+@pytest.mark.parametrize("activation", ["none", "linear", "tanh", "relu"])
+def test_cross_entropies_need_shares(loss, wanted, activation):
+    with pytest.raises(ValueError, match=f"activation {activation} does not give.* Use activation {wanted} "):
+        check_loss(f"mse+{loss}", activation)
+    check_loss(loss, wanted)
+    check_loss(loss, "hard_sigmoid")
+
+
 def test_unknown_names_are_told_with_the_nearest():
     with pytest.raises(RegistryError, match="no such loss 'dise_loss'; nearest: dice_loss"):
         build_loss("binary_crossentropy+dise_loss", "sigmoid")
