@@ -25,6 +25,7 @@ from musket.config.schema import (
 from musket.config.tree import Loc, closest, describe
 from musket.config.values import Call, Portions
 from musket.config.vocabulary import Finding, Findings, Vocabulary, architecture_entry, architectures_of, missing_entry
+from musket.core.heads import kind_of
 
 Network = TypeVar("Network", bound=NetworkSpec)
 
@@ -160,7 +161,7 @@ def without_effect(spec: ExperimentSpec) -> Findings:
 
 def _shares(activation: str) -> bool:
     """Whether an output gives shares from 0 to 1; by default it does."""
-    return activation.lower() in ("", "softmax", "sigmoid")
+    return not activation or kind_of(activation) != "values"
 
 
 def canonical(spec: Network, columns: Sequence[str], vocabulary: Vocabulary) -> Network:

@@ -9,7 +9,7 @@ import numpy as np
 
 from musket.core.errors import DataError
 from musket.core.geometry import with_channels
-from musket.core.heads import Heads
+from musket.core.heads import Heads, kind_of, range_of
 from musket.data.labels import targets
 from musket.losses.catalogue import ACTIVATIONS
 
@@ -84,10 +84,12 @@ def target_vector(heads: Heads, value: Any, sample_id: str) -> np.ndarray:
 
     Raises:
         DataError: another number of heads, another length, a class there is not, or values the head cannot give:
-            softmax takes shares that sum up to 1, sigmoid 0 to 1, every head finite numbers.
+            softmax takes shares that sum up to 1, every head finite numbers in the range of its activation.
     """
+    value = _untracked(value)
     if len(heads.sizes) == 1:
-        alone = isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], np.ndarray)
+        alone = isinstance(value, list | tuple) and len(value) == 1
+        alone = alone and (heads.listed or isinstance(value[0], np.ndarray))
         return _part(heads, value[0] if alone else value, 0, sample_id)
     if isinstance(value, np.ndarray) and value.dtype != object and value.shape == (sum(heads.sizes),):
         value = np.split(value, np.cumsum(heads.sizes)[:-1])
@@ -104,10 +106,11 @@ def target_vector(heads: Heads, value: Any, sample_id: str) -> np.ndarray:
 
 def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
     size, activation = heads.sizes[head], heads.activations[head]
+    low, high = range_of(activation)
     where = "the target" if len(heads.sizes) == 1 else f"the target of head {heads.names[head]}"
     try:
-        array = np.asarray(value)
-    except ValueError as error:
+        array = np.asarray(_untracked(value))
+    except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{where} is no array: {error}", sample=sample_id) from error
     if array.dtype.kind not in "buif":
         raise DataError(
@@ -125,13 +128,14 @@ def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
         )
     if not np.isfinite(vector).all():
         raise DataError(f"{where} holds nan or infinity; mend the label or leave the sample out", sample=sample_id)
-    if activation in ("sigmoid", "softmax") and (vector.min() < 0 or vector.max() > 1):
+    if vector.min() < low or vector.max() > high:
+        wanted = f"{low:g} to {high:g}" if high < np.inf else f"{low:g} or more"
         raise DataError(
-            f"{where} holds values from {vector.min():g} to {vector.max():g}; {activation} needs 0 to 1. For "
+            f"{where} holds values from {vector.min():g} to {vector.max():g}; {activation} needs {wanted}. For "
             "numbers of any size set activation: none and a loss such as mse",
             sample=sample_id,
         )
-    if activation == "softmax" and abs(float(vector.sum()) - 1) > 1e-3:
+    if kind_of(activation) == "exclusive" and abs(float(vector.sum()) - 1) > 1e-3:
         found = "no class" if not vector.any() else f"classes that sum up to {vector.sum():g}"
         raise DataError(
             f"{where} names {found}; softmax needs exactly one. For several or none set activation: sigmoid",
@@ -142,7 +146,9 @@ def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
 
 def _one_hot(array: np.ndarray, size: int, activation: str, where: str, sample_id: str) -> np.ndarray:
     number = float(array)
-    if activation not in ("sigmoid", "softmax") or array.dtype.kind == "b" or number != int(number):
+    if not np.isfinite(number):
+        raise DataError(f"{where} is {number}; mend the label or leave the sample out", sample=sample_id)
+    if kind_of(activation) == "values" or array.dtype.kind == "b" or number != int(number):
         raise DataError(
             f"{where} is {array.item()!r}, the config says classes: {size}; give {_form(size, activation)}",
             sample=sample_id,
@@ -160,7 +166,12 @@ def _form(size: int, activation: str) -> str:
     if size == 1:
         return "one number"
     exclusive = f", or the number of the class, 0 to {size - 1}"
-    return f"a vector of {size}{exclusive if activation in ('sigmoid', 'softmax') else ''}"
+    return f"a vector of {size}{exclusive if kind_of(activation) != 'values' else ''}"
+
+
+def _untracked(value: Any) -> Any:
+    """A torch tensor that takes part in a gradient as plain numbers; anything else as it is."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def heads_of(spec: NetworkSpec) -> Heads | None:
@@ -168,7 +179,7 @@ def heads_of(spec: NetworkSpec) -> Heads | None:
     if spec.gives_maps:
         return None
     canonical = tuple(ACTIVATIONS.get(name or "linear").name for name in spec.head_activations)
-    return Heads(spec.head_sizes, canonical, spec.named_heads)
+    return Heads(spec.head_sizes, canonical, spec.named_heads, listed=isinstance(spec.classes, tuple))
 
 
 def target_vectors(spec: NetworkSpec, data: PreparedData, positions: Sequence[int]) -> np.ndarray:

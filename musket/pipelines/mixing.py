@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from musket.core.heads import kind_of
 from musket.core.runtime import generator
 
 
@@ -63,11 +64,12 @@ class Mixing:
     def _smoothed(self, targets: torch.Tensor) -> torch.Tensor:
         if not self.smoothing:
             return targets
-        unknown = {"softmax": lambda size: 1 / size, "sigmoid": lambda _: 0.5, "hard_sigmoid": lambda _: 0.5}
+        unknown = {"exclusive": lambda size: 1 / size, "labels": lambda _: 0.5}
+        kinds = [kind_of(activation) for _, activation in self.heads]
         heads = targets.split([size for size, _ in self.heads], dim=1)
         moved = [
-            head * (1 - self.smoothing) + self.smoothing * unknown[activation](size) if activation in unknown else head
-            for head, (size, activation) in zip(heads, self.heads, strict=True)
+            head * (1 - self.smoothing) + self.smoothing * unknown[kind](size) if kind in unknown else head
+            for head, (size, _), kind in zip(heads, self.heads, kinds, strict=True)
         ]
         return torch.cat(moved, dim=1)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from musket.core.heads import kind_of
 from musket.core.identity import examples
 from musket.report.check_facts import DataFacts, Estimate, Finding, FoldFacts
 from musket.report.check_labels import channel_row, describe_labels
@@ -87,15 +88,12 @@ def _outputs(spec: NetworkSpec) -> str:
     if not isinstance(spec, ClassificationSpec):
         return f"{classes(spec.output_channels)} ({', '.join(dict.fromkeys(spec.head_activations))})"
     said = [
-        f"{classes(size) if activation in _OF_CLASSES else count(size, 'number')} ({activation or 'none'})"
+        f"{count(size, 'number') if kind_of(activation) == 'values' else classes(size)} ({activation or 'none'})"
         for size, activation in zip(spec.head_sizes, spec.head_activations, strict=True)
     ]
     if len(said) == 1:
         return said[0]
     return " + ".join(f"{name}: {text}" for name, text in zip(spec.named_heads, said, strict=True))
-
-
-_OF_CLASSES = ("softmax", "sigmoid", "hard_sigmoid")
 
 
 def config_report(spec: ExperimentSpec) -> CheckReport:

@@ -140,6 +140,11 @@ def test_smoothing_knows_the_heads() -> None:
     assert same is images
 
 
+def test_smoothing_of_whatever_gives_labels() -> None:
+    own = Mixing(None, None, 0.2, ((2, "an_own_one"), (1, "tanh")))
+    torch.testing.assert_close(own(noise(1), torch.tensor([[0, 1, 1]]))[1], torch.tensor([[0.1, 0.9, 1.0]]))
+
+
 def test_smoothing_of_masks() -> None:
     own = Mixing(None, None, 0.2, ((1, "sigmoid"),))
     mask = torch.tensor([[[[0, 1]]]], dtype=torch.uint8)
