@@ -1,7 +1,7 @@
 """How rare classes get their share: how often their samples are drawn, and how much they count in a loss.
 
-Targets are N x sum(head_sizes), the heads side by side. Heads are told apart by the kind of their activation
-(:func:`musket.core.heads.kind_of`): exclusive classes, one per sample; labels, any number of them; values, no classes.
+Heads are told apart by their kind (:func:`musket.core.heads.kind_of`): exclusive classes, one per sample; labels, any
+number of them; values, no classes.
 """
 
 from __future__ import annotations
@@ -12,46 +12,13 @@ from typing import Any
 import numpy as np
 
 from musket.core.errors import DataError, MusketError
-from musket.core.heads import kind_of
+from musket.data.head_targets import HeadTargets
 
 POWERS = {"balanced": 0.0, "sqrt": 0.5}
 """How likely a draw is to show a class: its number of samples to this power (natural shares have 1)."""
 
 
-def heads_of_targets(targets: np.ndarray, head_sizes: Sequence[int]) -> list[np.ndarray]:
-    """The columns of each head.
-
-    Raises:
-        ValueError: there are not as many columns as all heads have.
-    """
-    if targets.ndim != 2 or targets.shape[1] != sum(head_sizes):
-        raise ValueError(f"targets of shape {targets.shape} do not have the {sum(head_sizes)} columns of {head_sizes}")
-    return np.split(targets, np.cumsum(head_sizes)[:-1], axis=1)
-
-
-def shown_classes(targets: np.ndarray, activation: str) -> np.ndarray | None:
-    """Which classes of one head every sample shows.
-
-    Args:
-        targets: N x classes.
-        activation: canonical name.
-
-    Returns:
-        bool N x classes, of a sigmoid head with one more column: the samples that show no class are a class of their
-        own, as the negatives of a yes-or-no head are. None for a head of numbers.
-    """
-    kind = kind_of(activation)
-    if kind == "exclusive":
-        return targets.argmax(axis=1)[:, None] == np.arange(targets.shape[1])
-    if kind == "labels":
-        shown = targets > 0.5
-        return np.column_stack([shown, ~shown.any(axis=1)])
-    return None
-
-
-def class_sampling_weights(
-    targets: np.ndarray, head_sizes: Sequence[int], head_activations: Sequence[str], how: str
-) -> np.ndarray:
+def class_sampling_weights(targets: Sequence[HeadTargets], how: str) -> np.ndarray:
     """How likely each sample is to be drawn, so that rare classes are seen more often.
 
     A draw shows class c, of n_c samples, with a probability proportional to n_c ** q (Kang et al. 2020,
@@ -62,8 +29,7 @@ def class_sampling_weights(
     heads of numbers are passed over.
 
     Args:
-        targets: N x sum(head_sizes).
-        head_activations: canonical names.
+        targets: of each head, N samples.
         how: ``balanced`` or ``sqrt``.
 
     Returns:
@@ -73,41 +39,45 @@ def class_sampling_weights(
         DataError: no head has classes.
     """
     power = POWERS[how]
-    wanted = [
-        _by_rarest(shown, power)
-        for head, activation in zip(heads_of_targets(targets, head_sizes), head_activations, strict=True)
-        if (shown := shown_classes(head, activation)) is not None
-    ]
+    wanted = [_by_rarest(head, power) for head in targets if head.kind != "values"]
     if not wanted:
+        activations = ", ".join(head.activation for head in targets)
         raise DataError(
-            f"sampler: {how} goes by classes, and every output gives numbers (activation {', '.join(head_activations)})"
+            f"sampler: {how} goes by classes, and every output gives numbers (activation {activations})"
             "; use sampler: weighted with a dataset that has sample_weight(index), or leave it out"
         )
     return np.mean(wanted, axis=0)
 
 
-def _by_rarest(shown: np.ndarray, power: float) -> np.ndarray:
-    counts = np.maximum(shown.sum(axis=0), 1)
-    rates = (shown * counts ** (power - 1.0)).max(axis=1)
+def class_counts(head: HeadTargets) -> np.ndarray:
+    """Samples of each class of a head that has classes; of labels one count more, of the samples without any."""
+    counts = np.zeros(head.size + (head.kind == "labels"), np.int64)
+    for _, classes in head.pairs():
+        counts += np.bincount(classes, minlength=len(counts))
+    return counts
+
+
+def _by_rarest(head: HeadTargets, power: float) -> np.ndarray:
+    by_class = np.maximum(class_counts(head), 1) ** (power - 1.0)
+    rates = np.zeros(len(head))
+    for samples, classes in head.pairs():
+        np.maximum.at(rates, samples, by_class[classes])
     return rates / rates.sum() if len(rates) else rates
 
 
-def label_groups(targets: np.ndarray, head_sizes: Sequence[int], head_activations: Sequence[str]) -> np.ndarray:
+def label_groups(targets: Sequence[HeadTargets]) -> np.ndarray:
     """Samples that show the same classes in all heads have the same number, N numbers from 0."""
-    shown = [
-        part
-        for head, activation in zip(heads_of_targets(targets, head_sizes), head_activations, strict=True)
-        if (part := shown_classes(head, activation)) is not None
-    ]
-    if not shown or not len(targets):
-        return np.zeros(len(targets), np.int64)
-    packed = np.packbits(np.hstack(shown), axis=1)
-    return np.unique(packed, axis=0, return_inverse=True)[1].reshape(-1)
+    groups = np.zeros(len(targets[0]), np.int64)
+    for head in targets:
+        if head.kind != "values" and len(head):
+            texts = f"S{head.kept.shape[-1]}"  # a row of bytes compares as fast as a number this way
+            own = -head.kept if head.kind == "exclusive" else np.ascontiguousarray(head.kept).view(texts).reshape(-1)
+            known, numbers = np.unique(own, return_inverse=True)
+            groups = np.unique(groups * len(known) + numbers, return_inverse=True)[1]
+    return groups
 
 
-def balanced_class_weights(
-    targets: np.ndarray, head_sizes: Sequence[int], head_activations: Sequence[str]
-) -> list[np.ndarray | None]:
+def balanced_class_weights(targets: Sequence[HeadTargets]) -> list[np.ndarray | None]:
     """How much each class counts in a cross-entropy so that rare classes weigh as much as frequent ones.
 
     A softmax head: n / (K * n_c) for n samples of K classes that occur, the rule of scikit-learn's
@@ -116,25 +86,18 @@ def balanced_class_weights(
     occur, or in a sigmoid head always do, weigh 1.
 
     Args:
-        targets: N x sum(head_sizes) of the training part.
-        head_activations: canonical names.
+        targets: of each head, of the training part.
 
     Returns:
         per head float32 weights of its classes; None for a head of numbers.
     """
-    return [
-        _weights(head, activation)
-        for head, activation in zip(heads_of_targets(targets, head_sizes), head_activations, strict=True)
-    ]
+    return [None if head.kind == "values" else _weights(head) for head in targets]
 
 
-def _weights(targets: np.ndarray, activation: str) -> np.ndarray | None:
-    shown = shown_classes(targets, activation)
-    if shown is None:
-        return None
-    samples, classes = targets.shape
-    counts = shown[:, :classes].sum(axis=0)
-    wanted = samples / max(1, np.count_nonzero(counts)) if kind_of(activation) == "exclusive" else samples - counts
+def _weights(head: HeadTargets) -> np.ndarray:
+    counts = class_counts(head)[: head.size]
+    samples = len(head)
+    wanted = samples / max(1, np.count_nonzero(counts)) if head.kind == "exclusive" else samples - counts
     weights = wanted / np.maximum(counts, 1)
     return np.where((counts > 0) & (weights > 0), weights, 1).astype(np.float32)
 

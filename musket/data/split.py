@@ -20,6 +20,7 @@ from musket.core.errors import DataError
 from musket.core.identity import examples, fingerprint
 from musket.core.types import Split, Splits
 from musket.data.dataset import teller
+from musket.data.iterative import iterative_parts
 from musket.data.strata import Strata, stratify_classes
 
 FEWER_THAN_FOLDS = "fewer samples than there are folds"
@@ -171,7 +172,7 @@ def cut_holdout(
 
     Plain: 0..n-1 shuffled by Python's generator, the first ``round(n - n * testSplit)`` are the rest. Stratified: first
     cut of scikit-learn's StratifiedShuffleSplit(4); for several labels, and where not every class fits into both parts,
-    its iterative counterpart. Groups: GroupShuffleSplit, a share of the groups. Given: the rest is everything else, in
+    iterative stratification. Groups: GroupShuffleSplit, a share of the groups. Given: the rest is everything else, in
     order.
 
     Args:
@@ -210,7 +211,7 @@ def cut_folds(
 ) -> list[Split]:
     """Folds of the positions 0..count-1 that are left after the holdout.
 
-    KFold or StratifiedKFold, shuffled; GroupKFold and StratifiedGroupKFold for groups; MultilabelStratifiedKFold for
+    KFold or StratifiedKFold, shuffled; GroupKFold and StratifiedGroupKFold for groups; iterative stratification for
     several labels, and where no class has a sample for every fold. One fold: train_test_split of the size
     ``validationSplit``, rounded up; stratified, cut as :func:`cut_holdout` does where that cannot be.
 
@@ -228,21 +229,24 @@ def cut_folds(
         raise DataError(f"{settings.folds_count} folds need as many samples, there are {count}; lower folds_count")
     model_selection = _sklearn()
     options = {"n_splits": settings.folds_count, "shuffle": True, "random_state": settings.random_state}
-    codes = None if classes is None else classes.codes
     if classes is None:
         splitter = (model_selection.KFold if groups is None else model_selection.GroupKFold)(**options)
     elif classes.codes.ndim == 2 or (groups is None and max(classes.counts.values()) < settings.folds_count):
-        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
-
         _refuse_groups(groups)
-        splitter, codes = MultilabelStratifiedKFold(**options), classes.rows()
+        splitter = None
     else:
         kind = model_selection.StratifiedKFold if groups is None else model_selection.StratifiedGroupKFold
         splitter = kind(**options)
     if classes is not None:
         _warn_rare(classes, settings.folds_count)
-    with _explained("folds_count"):
-        parts = list(splitter.split(np.zeros((count, 1)), codes, groups))
+    if splitter is None:
+        assert classes is not None, "only classes are spread iteratively"
+        shares = [1 / settings.folds_count] * settings.folds_count
+        numbers = _iterative(classes, count, shares, settings.random_state)
+        parts = [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(len(shares))]
+    else:
+        with _explained("folds_count"):
+            parts = list(splitter.split(np.zeros((count, 1)), None if classes is None else classes.codes, groups))
     return [Split(train.tolist(), validation.tolist()) for train, validation in parts]
 
 
@@ -278,11 +282,10 @@ def _shuffled_cut(
             cut = model_selection.GroupShuffleSplit(1, test_size=share, random_state=seed)
             train, held = next(cut.split(rows, None, groups))
         elif classes is not None and not _in_both_parts(classes, count, share):
-            from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
-
             _warn_lonely(classes, key)
-            cut = MultilabelStratifiedShuffleSplit(n_splits=4, test_size=share, random_state=seed)
-            train, held = next(cut.split(rows, classes.rows()))
+            size = math.ceil(count * share)
+            numbers = _iterative(classes, count, [(count - size) / count, size / count], seed)
+            train, held = np.flatnonzero(numbers == 0), np.flatnonzero(numbers == 1)
             if not len(train) or not len(held):
                 raise ValueError(f"a part of {count} samples would be empty")
         elif plain:
@@ -295,6 +298,12 @@ def _shuffled_cut(
             cut = model_selection.StratifiedShuffleSplit(4, test_size=share, random_state=seed)
             train, held = next(cut.split(rows, classes.codes))
     return Split(train.tolist(), held.tolist())
+
+
+def _iterative(classes: Strata, count: int, shares: Sequence[float], seed: int) -> np.ndarray:
+    """Number of the part of every sample, by iterative stratification."""
+    samples, labels = classes.pairs()
+    return iterative_parts(samples, labels, count, len(classes.names), shares, seed)
 
 
 def _in_both_parts(classes: Strata, count: int, share: float) -> bool:

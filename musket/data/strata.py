@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from musket.core.errors import DataError, MusketError
-from musket.core.heads import kind_of
-from musket.data.class_balance import heads_of_targets
 from musket.data.dataset import target_of, teller
+from musket.data.head_targets import HeadTargets, true_cells
 
 MOST_BINS = 10
 """Bins of a number: deciles, as long as there are samples enough."""
@@ -22,7 +21,7 @@ class Strata:
     """Classes of N samples.
 
     Attributes:
-        codes: whole numbers N from 0, or rows N x K of 0/1 for several labels at a time.
+        codes: whole numbers N from 0, or bool N x K for several labels at a time.
         names: of the numbers, or of the columns.
     """
 
@@ -44,7 +43,7 @@ class Strata:
                 f"{array.size if array.ndim == 0 else len(array)} classes or groups were given for {count} samples"
             )
         if array.ndim == 2 and array.shape[1] > 1:
-            return cls((array > 0).astype(int), tuple(map(str, range(array.shape[1]))))
+            return cls(array > 0, tuple(map(str, range(array.shape[1]))))
         if array.dtype == object:
             array = np.array([str(value) for value in array.reshape(-1)])
         known, codes = np.unique(array.reshape(-1), return_inverse=True)
@@ -57,14 +56,17 @@ class Strata:
     @property
     def counts(self) -> dict[str, int]:
         """Samples of each class that occurs."""
-        rows = self.rows()
-        return {name: int(count) for name, count in zip(self.names, rows.sum(axis=0), strict=True) if count}
+        _, classes = self.pairs()
+        counts = np.bincount(classes, minlength=len(self.names)).tolist()
+        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
 
     def rows(self) -> np.ndarray:
-        """The classes as rows N x K of 0/1."""
-        if self.codes.ndim == 2:
-            return self.codes
-        return (self.codes[:, None] == np.arange(len(self.names))).astype(int)
+        """The classes as rows, bool N x K."""
+        return self.codes if self.codes.ndim == 2 else self.codes[:, None] == np.arange(len(self.names))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which sample is of which class: sample numbers in order, and as many class numbers."""
+        return true_cells(self.codes) if self.codes.ndim == 2 else (np.arange(len(self.codes)), self.codes)
 
 
 def stratify_classes(
@@ -118,11 +120,7 @@ def _told(dataset: Any, index: int, tell: Callable[[int], Any] | None) -> Any:
 
 
 def target_strata(
-    targets: np.ndarray,
-    head_sizes: Sequence[int],
-    head_activations: Sequence[str],
-    least: int,
-    class_names: Sequence[Sequence[str]] | None = None,
+    targets: Sequence[HeadTargets], least: int, class_names: Sequence[Sequence[str]] | None = None
 ) -> Strata:
     """Classes of samples by their target vectors.
 
@@ -135,15 +133,12 @@ def target_strata(
       rows of 0/1, so that every head keeps its own shares at least.
 
     Args:
-        targets: N x sum(head_sizes).
-        head_activations: canonical names.
+        targets: of each head.
         least: samples every class should have: the number of parts it is spread over.
         class_names: of each head; an empty list where they are not known.
     """
-    known = class_names or [[]] * len(head_sizes)
-    parts: list[Strata] = []
-    for head, activation, names in zip(heads_of_targets(targets, head_sizes), head_activations, known, strict=True):
-        parts += _of_head(head, activation, names, least)
+    known = class_names or [[]] * len(targets)
+    parts = [part for head, names in zip(targets, known, strict=True) for part in _of_head(head, names, least)]
     if len(parts) == 1:
         return parts[0]
     combined = _combined(parts)
@@ -153,18 +148,17 @@ def target_strata(
     return Strata(rows, tuple(name for part in parts for name in part.names))
 
 
-def _of_head(targets: np.ndarray, activation: str, names: Sequence[str], least: int) -> list[Strata]:
-    size, kind = targets.shape[1], kind_of(activation)
-    if kind == "labels" and size == 1:
+def _of_head(head: HeadTargets, names: Sequence[str], least: int) -> list[Strata]:
+    if head.kind == "values":
+        return [number_bins(column, least) for column in head.kept.T]
+    told = tuple(names) or tuple(f"class {number}" for number in range(head.size))
+    if head.kind == "exclusive":
+        return [Strata(head.kept, told)]
+    rows = head.labels()
+    if head.size == 1:
         told = tuple(names) if len(names) == 2 else tuple(f"{name}{(names or ['label'])[0]}" for name in ("no ", ""))
-        return [Strata((targets[:, 0] > 0.5).astype(int), told)]
-    if kind == "values":
-        return [number_bins(column, least) for column in targets.T]
-    told = tuple(names) or tuple(f"class {number}" for number in range(size))
-    rows = (targets > 0.5).astype(int)
-    if kind == "exclusive" or (rows.sum(axis=1) == 1).all():
-        return [Strata(targets.argmax(axis=1), told)]
-    return [Strata(rows, told)]
+        return [Strata(rows[:, 0].astype(int), told)]
+    return [Strata(rows.argmax(axis=1) if (rows.sum(axis=1) == 1).all() else rows, told)]
 
 
 def _combined(parts: Sequence[Strata]) -> Strata | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from musket.data.class_balance import balanced_class_weights
 from musket.experiment.balance import known_targets
-from musket.experiment.targets import heads_of
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -42,10 +41,9 @@ def class_weights_of(
     if not asks_to_balance(spec):
         each = [list(weights) for weights in asked]
         return each if several else each[0]
-    heads = heads_of(spec)
-    assert heads is not None, "the config check refuses to balance masks"
+    assert not spec.gives_maps, "the config check refuses to balance masks"
     assert data is not None, "to balance, samples must be counted"
-    counted = balanced_class_weights(known_targets(spec, data, positions), heads.sizes, heads.activations)
+    counted = balanced_class_weights(known_targets(spec, data, positions))
     balanced = [None if weights is None else weights.tolist() for weights in counted]
     each = [own if one == "balanced" else list(one) for one, own in zip(asked, balanced, strict=True)]
     return each if several else each[0]

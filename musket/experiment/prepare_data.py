@@ -20,9 +20,8 @@ from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
 from musket.data.strata import Strata, target_strata
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.balance import KnownTargets
+from musket.experiment.balance import KnownTargets, known_targets
 from musket.experiment.class_names import class_names
-from musket.experiment.targets import heads_of, target_vectors
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
@@ -114,28 +113,32 @@ def prepare(
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty; there is nothing to train on")
     sources = DatasetSources(spec, layout, project)
-    told = {"group_function": sources.group_function(), "of_targets": classes_by_targets(spec)}
+    known = KnownTargets()
+    groups = sources.group_function()
     settings = split_settings(spec)
     main, record = dataset, {}
     if spec.pretrain_transform is not None:
-        cut = holdout_of(dataset, settings, **told, holdout=holdout)
+        of_targets = classes_by_targets(spec)
+        cut = holdout_of(dataset, settings, group_function=groups, of_targets=of_targets, holdout=holdout)
         main, record = transformed(dataset, cut, sources), {"pretrain_transform": spec.pretrain_transform}
         holdout = None
     ids = sample_ids(main)
+    of_targets = classes_by_targets(spec, known)
     found = splits.load_or_create(
         layout,
         ids,
         split_record(main, settings, holdout=holdout) | record,
-        lambda: splits_of(main, settings, **told, holdout=holdout),
+        lambda: splits_of(main, settings, group_function=groups, of_targets=of_targets, holdout=holdout),
         store=store,
     )
     held = [] if found.holdout is None else found.holdout.validation
-    data = PreparedData(main, ids, found.folds, held, Positivity(main), dataset)
+    data = PreparedData(main, ids, found.folds, held, Positivity(main), dataset, targets=known)
     extra = sources.extra_train()
     if extra is not None:
         _keep(keep, spec, layout, extra, project)
         data = with_extra(data, extra)
-    return replace(data, dataset=sources.augmented(data.dataset, data.ids))
+    augmented = sources.augmented(data.dataset, data.ids)
+    return data if augmented is data.dataset else replace(data, dataset=augmented, targets=KnownTargets())
 
 
 def split_settings(spec: NetworkSpec) -> SplitSettings:
@@ -150,20 +153,22 @@ def split_settings(spec: NetworkSpec) -> SplitSettings:
     )
 
 
-def classes_by_targets(spec: NetworkSpec) -> Callable[[Any], Strata] | None:
-    """What ``stratified`` goes by in a classification: dataset -> classes of its samples, by their target vectors.
+def classes_by_targets(spec: NetworkSpec, known: KnownTargets | None = None) -> Callable[[Any], Strata] | None:
+    """What ``stratified`` goes by in a classification: dataset -> classes of its samples, by their targets.
 
     None for masks. The function raises DataError for a target that cannot be read or used.
+
+    Args:
+        known: where the targets of that dataset are kept for those who ask later.
     """
-    heads = heads_of(spec)
-    if heads is None:
+    if spec.gives_maps:
         return None
 
     def classes(dataset: Any) -> Strata:
-        whole = PreparedData(dataset, sample_ids(dataset), (), (), Positivity(dataset))
-        vectors = target_vectors(spec, whole, range(len(dataset)))
-        names = class_names(dataset, spec)
-        return target_strata(vectors, heads.sizes, heads.activations, max(2, spec.folds_count), names)
+        targets = KnownTargets() if known is None else known
+        whole = PreparedData(dataset, sample_ids(dataset), (), (), Positivity(dataset), targets=targets)
+        found = known_targets(spec, whole, range(len(dataset)))
+        return target_strata(found, max(2, spec.folds_count), class_names(dataset, spec))
 
     return classes
 
@@ -212,7 +217,7 @@ def with_extra(data: PreparedData, extra: Any) -> PreparedData:
         ids=[*data.ids, *ids],
         folds=folds,
         is_positive=Positivity(joined),
-        targets=KnownTargets(),
+        targets=data.targets.copy(),
         extra=data.extra + len(ids),
     )
 

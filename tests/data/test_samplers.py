@@ -15,9 +15,9 @@ from musket.data.class_balance import (
     balanced_class_weights,
     class_sampling_weights,
     label_groups,
-    shown_classes,
     told_weights,
 )
+from musket.data.head_targets import HeadTargets, by_head
 from musket.data.sampling import PartSampler, Shares, drawn_order, sample_of, shard
 
 SIX_THREE_ONE = np.eye(3, dtype=np.float32)[[0] * 6 + [1] * 3 + [2]]
@@ -25,7 +25,7 @@ SOFTMAX = ((3,), ("softmax",))
 
 
 def shares_of(how: str, targets: np.ndarray = SIX_THREE_ONE, heads: tuple = SOFTMAX) -> Shares:
-    return Shares(class_sampling_weights(targets, *heads, how), label_groups(targets, *heads))
+    return Shares(class_sampling_weights(by_head(targets, *heads), how), label_groups(by_head(targets, *heads)))
 
 
 def positions(draws: Sequence[int], count: int) -> list[int]:
@@ -36,12 +36,12 @@ def positions(draws: Sequence[int], count: int) -> list[int]:
 
 
 def test_balanced_makes_classes_alike() -> None:
-    weights = class_sampling_weights(SIX_THREE_ONE, *SOFTMAX, "balanced")
+    weights = class_sampling_weights(by_head(SIX_THREE_ONE, *SOFTMAX), "balanced")
     assert weights == pytest.approx([1 / 18] * 6 + [1 / 9] * 3 + [1 / 3])
 
 
 def test_sqrt_goes_by_the_square_root_of_the_count() -> None:
-    weights = class_sampling_weights(SIX_THREE_ONE, *SOFTMAX, "sqrt")
+    weights = class_sampling_weights(by_head(SIX_THREE_ONE, *SOFTMAX), "sqrt")
     roots = np.sqrt([6, 3, 1])
     assert [weights[:6].sum(), weights[6:9].sum(), weights[9]] == pytest.approx(roots / roots.sum())
 
@@ -49,14 +49,14 @@ def test_sqrt_goes_by_the_square_root_of_the_count() -> None:
 def test_classes_without_samples_change_nothing() -> None:
     wider = np.hstack([SIX_THREE_ONE, np.zeros((10, 2), np.float32)])
     for how in ("balanced", "sqrt"):
-        assert class_sampling_weights(wider, (5,), ("softmax",), how) == pytest.approx(
-            class_sampling_weights(SIX_THREE_ONE, *SOFTMAX, how)
+        assert class_sampling_weights(by_head(wider, (5,), ("softmax",)), how) == pytest.approx(
+            class_sampling_weights(by_head(SIX_THREE_ONE, *SOFTMAX), how)
         )
 
 
 def test_a_yes_or_no_head_has_two_classes() -> None:
     targets = np.array([[1], [0], [0], [0]], np.float32)
-    weights = class_sampling_weights(targets, (1,), ("sigmoid",), "balanced")
+    weights = class_sampling_weights(by_head(targets, (1,), ("sigmoid",)), "balanced")
     assert weights == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6])
 
 
@@ -64,26 +64,26 @@ def test_a_yes_or_no_head_has_two_classes() -> None:
 def test_whatever_gives_labels_counts_as_sigmoid(activation: str) -> None:
     targets = np.array([[1, 0], [0, 0], [0, 1], [0, 1]], np.float32)
     heads, sigmoid = ((2,), (activation,)), ((2,), ("sigmoid",))
-    assert (shown_classes(targets, activation) == shown_classes(targets, "sigmoid")).all()
-    assert (balanced_class_weights(targets, *heads)[0] == balanced_class_weights(targets, *sigmoid)[0]).all()
-    assert class_sampling_weights(targets, *heads, "sqrt") == pytest.approx(
-        class_sampling_weights(targets, *sigmoid, "sqrt")
+    [weights], [expected] = (balanced_class_weights(by_head(targets, *each)) for each in (heads, sigmoid))
+    assert weights == pytest.approx(expected)
+    assert class_sampling_weights(by_head(targets, *heads), "sqrt") == pytest.approx(
+        class_sampling_weights(by_head(targets, *sigmoid), "sqrt")
     )
 
 
 def test_of_several_labels_the_rarest_decides() -> None:
     # a: 4 samples, b: 2, none: 1. Rates 1/4, 1/2 and 1; rows a, a, ab, ab, none: 1/4 1/4 1/2 1/2 1, in all 2.5.
     targets = np.array([[1, 0], [1, 0], [1, 1], [1, 1], [0, 0]], np.float32)
-    weights = class_sampling_weights(targets, (2,), ("sigmoid",), "balanced")
+    weights = class_sampling_weights(by_head(targets, (2,), ("sigmoid",)), "balanced")
     assert weights == pytest.approx(np.array([1 / 4, 1 / 4, 1 / 2, 1 / 2, 1]) / 2.5)
     roots = np.array([4**-0.5, 4**-0.5, 2**-0.5, 2**-0.5, 1])
-    assert class_sampling_weights(targets, (2,), ("sigmoid",), "sqrt") == pytest.approx(roots / roots.sum())
+    assert class_sampling_weights(by_head(targets, (2,), ("sigmoid",)), "sqrt") == pytest.approx(roots / roots.sum())
 
 
 def test_several_heads_meet_in_the_middle_and_numbers_are_passed_over() -> None:
     # head 0: classes of 3 and 1 samples; head 1: yes for 2 of 4; head 2: a number
     targets = np.array([[1, 0, 1, 0.3], [1, 0, 1, 8], [1, 0, 0, -1], [0, 1, 0, 5]], np.float32)
-    weights = class_sampling_weights(targets, (2, 1, 1), ("softmax", "sigmoid", "linear"), "balanced")
+    weights = class_sampling_weights(by_head(targets, (2, 1, 1), ("softmax", "sigmoid", "linear")), "balanced")
     first, second = np.array([1 / 6, 1 / 6, 1 / 6, 1 / 2]), np.full(4, 1 / 4)
     assert weights == pytest.approx((first + second) / 2)
 
@@ -92,34 +92,33 @@ def test_numbers_alone_cannot_be_balanced() -> None:
     with pytest.raises(
         DataError, match=r"balanced goes by classes.*gives numbers \(activation linear, tanh\).*weighted"
     ):
-        class_sampling_weights(np.zeros((3, 2), np.float32), (1, 1), ("linear", "tanh"), "balanced")
+        class_sampling_weights(by_head(np.zeros((3, 2), np.float32), (1, 1), ("linear", "tanh")), "balanced")
 
 
 def test_targets_must_have_the_columns_of_the_heads() -> None:
     with pytest.raises(ValueError, match="do not have the 3 columns"):
-        class_sampling_weights(np.zeros((3, 2), np.float32), (2, 1), ("softmax", "sigmoid"), "balanced")
+        class_sampling_weights(by_head(np.zeros((3, 2), np.float32), (2, 1), ("softmax", "sigmoid")), "balanced")
 
 
 def test_no_sample_no_weight() -> None:
-    assert class_sampling_weights(np.zeros((0, 3), np.float32), *SOFTMAX, "balanced").tolist() == []
+    assert class_sampling_weights(by_head(np.zeros((0, 3), np.float32), *SOFTMAX), "balanced").tolist() == []
     assert PartSampler([], shares=lambda part: Shares(np.ones(0), np.zeros(0, int)), count=5).order(0, 1) == []
 
 
 def test_soft_targets_count_as_the_class_they_are_mostly_of() -> None:
-    assert shown_classes(np.array([[0.4, 0.6], [0.9, 0.1]]), "softmax").tolist() == [[False, True], [True, False]]
-    assert shown_classes(np.array([[0.4, 0.6], [0.2, 0.1]]), "sigmoid").tolist() == [
-        [False, True, False],
-        [False, False, True],
-    ]
-    assert shown_classes(np.zeros((2, 1)), "linear") is None
+    [(samples, classes)] = HeadTargets.of(np.array([[0.4, 0.6], [0.9, 0.1]]), "softmax").pairs()
+    assert list(zip(samples, classes, strict=True)) == [(0, 1), (1, 0)]
+    [(samples, classes)] = HeadTargets.of(np.array([[0.4, 0.6], [0.2, 0.1]]), "sigmoid").pairs()
+    assert list(zip(samples, classes, strict=True)) == [(0, 1), (1, 2)]  # without any label: a class of its own
+    assert list(HeadTargets.of(np.zeros((2, 1)), "linear").pairs()) == []
 
 
 def test_groups_are_samples_of_the_same_classes() -> None:
     targets = np.array([[1, 0, 1, 0.3], [1, 0, 1, 8], [1, 0, 0, -1], [0, 1, 0, 5]], np.float32)
-    groups = label_groups(targets, (2, 1, 1), ("softmax", "sigmoid", "linear"))
+    groups = label_groups(by_head(targets, (2, 1, 1), ("softmax", "sigmoid", "linear")))
     assert groups[0] == groups[1]
     assert len(set(groups.tolist())) == 3
-    assert label_groups(targets[:, 3:], (1,), ("linear",)).tolist() == [0, 0, 0, 0]
+    assert label_groups(by_head(targets[:, 3:], (1,), ("linear",))).tolist() == [0, 0, 0, 0]
 
 
 # ------------------------------------------------------------------------------------------------------ draws
@@ -237,19 +236,19 @@ def test_weights_nobody_can_draw_by() -> None:
 def test_class_weights_are_those_of_scikit_learn() -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    [weights] = balanced_class_weights(SIX_THREE_ONE, *SOFTMAX)
+    [weights] = balanced_class_weights(by_head(SIX_THREE_ONE, *SOFTMAX))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=SIX_THREE_ONE.argmax(axis=1))
     assert weights == pytest.approx(expected)
     assert weights == pytest.approx([10 / 18, 10 / 9, 10 / 3])
 
 
 def test_classes_that_do_not_occur_weigh_one() -> None:
-    [weights] = balanced_class_weights(np.eye(4, dtype=np.float32)[[0, 0, 0, 2]], (4,), ("softmax",))
+    [weights] = balanced_class_weights(by_head(np.eye(4, dtype=np.float32)[[0, 0, 0, 2]], (4,), ("softmax",)))
     assert weights == pytest.approx([4 / 6, 1, 4 / 2, 1])
 
 
 def test_labels_weigh_negatives_to_positives() -> None:
     targets = np.array([[1, 0, 1, 0.5], [0, 0, 1, 3], [0, 1, 1, 3], [0, 1, 1, 3]], np.float32)
-    several, number = balanced_class_weights(targets, (3, 1), ("sigmoid", "linear"))
+    several, number = balanced_class_weights(by_head(targets, (3, 1), ("sigmoid", "linear")))
     assert number is None
     assert several == pytest.approx([3, 1, 1])  # 3 to 1; 2 to 2; never absent

@@ -11,6 +11,7 @@ import pytest
 
 from musket.core.errors import DataError
 from musket.core.types import Splits
+from musket.data.head_targets import by_head
 from musket.data.split import SplitSettings, make_splits
 from musket.data.strata import Strata, number_bins, stratify_classes, target_strata
 
@@ -35,10 +36,10 @@ def covers(splits: Splits, count: int) -> None:
 
 
 def test_one_class_per_sample() -> None:
-    strata = target_strata(one_hot([2, 0, 2], 3), (3,), ("softmax",), 2, [["shirt", "hat", "shoes"]])
+    strata = target_strata(by_head(one_hot([2, 0, 2], 3), (3,), ("softmax",)), 2, [["shirt", "hat", "shoes"]])
     assert strata.codes.tolist() == [2, 0, 2]
     assert strata.counts == {"shirt": 1, "shoes": 2}
-    assert target_strata(one_hot([2, 0], 3), (3,), ("softmax",), 2).counts == {"class 0": 1, "class 2": 1}
+    assert target_strata(by_head(one_hot([2, 0], 3), (3,), ("softmax",)), 2).counts == {"class 0": 1, "class 2": 1}
 
 
 @pytest.mark.parametrize(
@@ -51,20 +52,20 @@ def test_one_class_per_sample() -> None:
 )
 def test_yes_or_no(names: list[str], counts: dict[str, int]) -> None:
     targets = np.array([[0], [1], [0], [0]], np.float32)
-    assert target_strata(targets, (1,), ("sigmoid",), 2, [names]).counts == counts
+    assert target_strata(by_head(targets, (1,), ("sigmoid",)), 2, [names]).counts == counts
 
 
 def test_several_labels_stay_rows_unless_each_has_one() -> None:
-    several = target_strata(np.array([[1, 1], [0, 0]], np.float32), (2,), ("sigmoid",), 2, [["a", "b"]])
+    several = target_strata(by_head(np.array([[1, 1], [0, 0]], np.float32), (2,), ("sigmoid",)), 2, [["a", "b"]])
     assert several.codes.tolist() == [[1, 1], [0, 0]]
     assert several.counts == {"a": 1, "b": 1}
-    assert target_strata(one_hot([1, 0], 2), (2,), ("sigmoid",), 2).codes.tolist() == [1, 0]
+    assert target_strata(by_head(one_hot([1, 0], 2), (2,), ("sigmoid",)), 2).codes.tolist() == [1, 0]
 
 
 def test_whatever_gives_labels_is_split_as_sigmoid() -> None:
-    several = target_strata(np.array([[1, 1], [0, 0]], np.float32), (2,), ("hard_sigmoid",), 2)
+    several = target_strata(by_head(np.array([[1, 1], [0, 0]], np.float32), (2,), ("hard_sigmoid",)), 2)
     assert several.codes.tolist() == [[1, 1], [0, 0]]
-    assert target_strata(np.array([[1], [0]], np.float32), (1,), ("hard_sigmoid",), 2).codes.tolist() == [1, 0]
+    assert target_strata(by_head(np.array([[1], [0]], np.float32), (1,), ("hard_sigmoid",)), 2).codes.tolist() == [1, 0]
 
 
 def test_heads_combine_while_combinations_are_frequent() -> None:
@@ -72,15 +73,15 @@ def test_heads_combine_while_combinations_are_frequent() -> None:
     targets = np.column_stack([one_hot(kinds, 2), kids])
     heads = ((2, 1), ("softmax", "sigmoid"))
     names = [["dress", "pants"], ["adult", "kid"]]
-    strata = target_strata(targets, *heads, 3, names)
+    strata = target_strata(by_head(targets, *heads), 3, names)
     assert strata.counts == {"dress + adult": 3, "dress + kid": 3, "pants + adult": 3, "pants + kid": 3}
-    rows = target_strata(targets, *heads, 4, names)  # three of each are too few for four folds
+    rows = target_strata(by_head(targets, *heads), 4, names)  # three of each are too few for four folds
     assert rows.codes.shape == (12, 4)
     assert rows.counts == {"dress": 6, "pants": 6, "adult": 6, "kid": 6}
 
 
 def test_heads_without_any_label_are_split_all_the_same() -> None:
-    strata = target_strata(np.zeros((12, 4), np.float32), (2, 2), ("sigmoid", "sigmoid"), 4)
+    strata = target_strata(by_head(np.zeros((12, 4), np.float32), (2, 2), ("sigmoid", "sigmoid")), 4)
     assert strata.counts == {}
     covers(make_splits(12, SplitSettings(folds_count=4, testSplit=0.2, stratified=True), labels=lambda: strata), 12)
 
@@ -101,7 +102,7 @@ def test_bins_have_a_sample_for_every_part_and_equal_numbers_stay_together() -> 
 
 def test_every_number_of_a_head_has_bins_of_its_own() -> None:
     targets = np.column_stack([np.arange(8), np.arange(8)[::-1]]).astype(np.float32)
-    assert target_strata(targets, (2,), ("linear",), 4).counts == {"0 to 3 + 4 to 7": 4, "4 to 7 + 0 to 3": 4}
+    assert target_strata(by_head(targets, (2,), ("linear",)), 4).counts == {"0 to 3 + 4 to 7": 4, "4 to 7 + 0 to 3": 4}
 
 
 def test_classes_that_are_told_win_over_targets() -> None:
@@ -130,7 +131,7 @@ def test_classes_that_are_told_win_over_targets() -> None:
 
 def test_every_fold_has_its_share_of_each_class() -> None:
     codes = np.array([0] * 24 + [1] * 12 + [2] * 4)
-    strata = target_strata(one_hot(codes, 3), (3,), ("softmax",), 4)
+    strata = target_strata(by_head(one_hot(codes, 3), (3,), ("softmax",)), 4)
     splits = make_splits(40, FOLDS, labels=lambda: strata)
     covers(splits, 40)
     assert spread(splits, codes) == [Counter({0: 6, 1: 3, 2: 1})] * 4
@@ -139,7 +140,7 @@ def test_every_fold_has_its_share_of_each_class() -> None:
 def test_every_fold_has_its_share_of_each_label() -> None:
     random = np.random.default_rng(5)
     labels = (random.random((120, 4)) < [0.6, 0.3, 0.2, 0.1]).astype(np.float32)
-    strata = target_strata(labels, (4,), ("sigmoid",), 4)
+    strata = target_strata(by_head(labels, (4,), ("sigmoid",)), 4)
     splits = make_splits(120, SplitSettings(folds_count=4, stratified=True, testSplit=0.2), labels=lambda: strata)
     covers(splits, 120)
     assert splits.holdout is not None
@@ -151,7 +152,7 @@ def test_rare_combinations_leave_every_head_its_shares() -> None:
     random = np.random.default_rng(3)
     kinds, flags, numbers = np.arange(40) % 5, random.permutation(40) % 2, random.random(40)
     targets = np.column_stack([one_hot(kinds, 5), flags, numbers]).astype(np.float32)
-    strata = target_strata(targets, (5, 1, 1), ("softmax", "sigmoid", "linear"), 4)
+    strata = target_strata(by_head(targets, (5, 1, 1), ("softmax", "sigmoid", "linear")), 4)
     assert strata.codes.shape == (40, 5 + 2 + 10)
     splits = make_splits(40, FOLDS, labels=lambda: strata)
     covers(splits, 40)
@@ -164,7 +165,7 @@ def test_rare_combinations_leave_every_head_its_shares() -> None:
 
 def test_numbers_are_alike_in_all_folds() -> None:
     numbers = np.random.default_rng(0).exponential(10, 80)
-    strata = target_strata(numbers[:, None].astype(np.float32), (1,), ("linear",), 4)
+    strata = target_strata(by_head(numbers[:, None].astype(np.float32), (1,), ("linear",)), 4)
     splits = make_splits(80, FOLDS, labels=lambda: strata)
     for fold in splits.folds:
         part = numbers[list(fold.validation)]
@@ -176,7 +177,7 @@ def test_numbers_are_alike_in_all_folds() -> None:
 
 def test_rare_classes_are_named() -> None:
     codes = [0] * 20 + [1] * 8 + [2] * 3 + [3]
-    strata = target_strata(one_hot(codes, 4), (4,), ("softmax",), 4, [["hat", "shirt", "skirt", "dress"]])
+    strata = target_strata(by_head(one_hot(codes, 4), (4,), ("softmax",)), 4, [["hat", "shirt", "skirt", "dress"]])
     with pytest.warns(UserWarning, match=r"2 of 4 classes have fewer .* folds \(4\): skirt \(3\), dress \(1\); some"):
         splits = make_splits(32, FOLDS, labels=lambda: strata)
     covers(splits, 32)
@@ -214,7 +215,7 @@ def test_more_classes_than_a_part_has_room_for() -> None:
 
 @pytest.mark.parametrize("options", [{"folds_count": 3}, {"folds_count": 1}, {"folds_count": 3, "testSplit": 0.3}])
 def test_one_class_alone_is_split_and_said(options: dict[str, Any]) -> None:
-    strata = target_strata(one_hot([1] * 12, 2), (2,), ("softmax",), 3, [["hat", "shirt"]])
+    strata = target_strata(by_head(one_hot([1] * 12, 2), (2,), ("softmax",)), 3, [["hat", "shirt"]])
     with pytest.warns(UserWarning, match=r"all samples are of one class \(shirt\); there is nothing"):
         splits = make_splits(12, SplitSettings(stratified=True, **options), labels=lambda: strata)
     if options["folds_count"] > 1:
