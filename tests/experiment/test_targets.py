@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import toy_labels
 import torch
+import toy_labels
 
 from musket.core.errors import DataError
 from musket.core.heads import Heads
