@@ -7,7 +7,7 @@ scikit-learn (``zero_division=0``), and with the metrics of the same names.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,16 +58,13 @@ def per_class(
     Raises:
         MusketError: the shapes do not fit.
     """
-    decided = decide(scores, exclusive=exclusive, thresholds=thresholds)
-    present = _present(truth, scores, exclusive)
-    if exclusive:
-        used = np.full(scores.shape[1], math.nan)
-    else:
-        used = np.full(scores.shape[1], THRESHOLD) if thresholds is None else np.asarray(thresholds, dtype=float)
+    counts = _counts(truth, scores, exclusive, thresholds)
+    limits = _limits(scores, exclusive, thresholds)
     rows = []
-    for position, name in enumerate(names or map(str, range(scores.shape[1]))):
-        of, found, own = present[:, position], decided[:, position], scores[:, position]
-        support, predicted, both = int(of.sum()), int(found.sum()), int((of & found).sum())
+    columns = zip(names or map(str, range(len(limits))), _present(truth, exclusive), _columns(scores), strict=True)
+    for position, (name, of, own) in enumerate(columns):
+        support, predicted, both = map(int, counts[:, position])
+        steps = None if np.isnan(own).any() else curves.steps(of, own)
         rows.append(
             ClassRow(
                 name=name,
@@ -75,9 +72,9 @@ def per_class(
                 precision=both / max(1, predicted),
                 recall=both / max(1, support),
                 f1=2 * both / max(1, support + predicted),
-                roc_auc=curves.roc_auc(of, own),
-                average_precision=curves.average_precision(of, own),
-                threshold=float(used[position]),
+                roc_auc=math.nan if steps is None else steps.roc_auc(len(own) - support),
+                average_precision=math.nan if steps is None else steps.average_precision(),
+                threshold=float(limits[position]),
             )
         )
     return rows
@@ -98,15 +95,14 @@ def confusion_matrix(
     Raises:
         MusketError: the shapes do not fit.
     """
-    decided = decide(scores, exclusive=exclusive, thresholds=thresholds).astype(np.int64)
-    present = _present(truth, scores, exclusive).astype(np.int64)
     if exclusive:
-        size = scores.shape[1]
-        known = present.any(1) & decided.any(1)
-        cells = present.argmax(1)[known] * size + decided.argmax(1)[known]
-        return np.bincount(cells, minlength=size * size).reshape(size, size)
-    both = (present * decided).sum(0)
-    missed, invented = present.sum(0) - both, decided.sum(0) - both
+        _require_fit(truth, scores)
+        _limits(scores, exclusive, thresholds)
+        size, actual, found = scores.shape[1], _true_number(truth), _decided_number(scores)
+        known = (actual >= 0) & (found >= 0)
+        return np.bincount(actual[known] * size + found[known], minlength=size * size).reshape(size, size)
+    support, predicted, both = _counts(truth, scores, exclusive, thresholds)
+    missed, invented = support - both, predicted - both
     return np.stack([len(scores) - both - missed - invented, invented, missed, both], axis=-1).reshape(-1, 2, 2)
 
 
@@ -120,14 +116,8 @@ def decide(scores: np.ndarray, *, exclusive: bool, thresholds: np.ndarray | None
     Raises:
         MusketError: thresholds for exclusive classes, or not one per class.
     """
-    if exclusive:
-        if thresholds is not None:
-            raise MusketError("thresholds say nothing of exclusive classes (softmax): the highest score decides")
-        highest = scores.argmax(1)[:, None] == np.arange(scores.shape[1])
-        return highest & ~np.isnan(scores)
-    if thresholds is not None and np.shape(thresholds) != scores.shape[1:]:
-        raise MusketError(f"there are {np.size(thresholds)} thresholds for {scores.shape[1]} classes")
-    return scores > (THRESHOLD if thresholds is None else np.asarray(thresholds))
+    limits = _limits(scores, exclusive, thresholds)
+    return _decided_number(scores)[:, None] == np.arange(len(limits)) if exclusive else scores > limits
 
 
 def best_thresholds(
@@ -145,8 +135,9 @@ def best_thresholds(
     """
     if figure not in ("f1", "balanced_accuracy"):
         raise MusketError(f"thresholds can be searched for f1 and balanced_accuracy, not for {figure!r}")
-    present = _present(truth, scores, exclusive=False)
-    return np.array([_best_threshold(*columns, figure) for columns in zip(present.T, scores.T, strict=True)])
+    _require_fit(truth, scores)
+    columns = zip(_present(truth, exclusive=False), _columns(scores), strict=True)
+    return np.array([_best_threshold(of, own, figure) for of, own in columns])
 
 
 def _best_threshold(truth: np.ndarray, scores: np.ndarray, figure: str) -> float:
@@ -154,22 +145,72 @@ def _best_threshold(truth: np.ndarray, scores: np.ndarray, figure: str) -> float
     negatives = len(truth) - positives
     if not positives or (figure == "balanced_accuracy" and not negatives) or not np.isfinite(scores).all():
         return THRESHOLD
-    levels, hits, alarms = curves.steps(truth, scores.astype(np.float64))
+    steps = curves.steps(truth, scores)
+    levels, lower = steps.levels.astype(np.float64), steps.lower.astype(np.float64)
     values = {
-        "f1": 2 * hits / (positives + hits + alarms),
-        "balanced_accuracy": hits * negatives - alarms * positives,  # times a constant: whole numbers have true equals
+        "f1": 2 * steps.hits / (positives + steps.hits + steps.alarms),
+        "balanced_accuracy": steps.hits * negatives - steps.alarms * positives,  # times a constant: of whole numbers
     }[figure]
-    cuts = (levels + np.append(levels[1:], 0 if levels[-1] > 0 else levels[-1] - 1)) / 2
+    cuts = (levels + np.where(np.isnan(lower), np.where(levels > 0, 0, levels - 1), lower)) / 2
     best = cuts[values == values.max()]
     return float(best[np.abs(best - THRESHOLD).argmin()])
 
 
-def _present(truth: np.ndarray, scores: np.ndarray, exclusive: bool) -> np.ndarray:
-    """Classes the truth has: bool, N x classes. Raises MusketError when the shapes do not fit."""
+def _counts(truth: np.ndarray, scores: np.ndarray, exclusive: bool, thresholds: np.ndarray | None) -> np.ndarray:
+    """How often each class is true, decided, and both: int64, 3 x classes. Raises MusketError, as :func:`decide`."""
+    _require_fit(truth, scores)
+    if not exclusive:
+        present, decided = truth > THRESHOLD, decide(scores, exclusive=False, thresholds=thresholds)
+        return np.stack([np.count_nonzero(which, axis=0) for which in (present, decided, present & decided)])
+    actual, found = _true_number(truth), _decided_number(scores)
+    each = (actual, found, np.where(actual == found, actual, -1))
+    return np.stack([np.bincount(1 + numbers, minlength=1 + scores.shape[1])[1:] for numbers in each])
+
+
+def _true_number(truth: np.ndarray) -> np.ndarray:
+    """The true one of exclusive classes: int64, N; -1 of samples without any."""
+    highest = truth.argmax(1)
+    return np.where(_at(truth, highest) > 0, highest, -1)
+
+
+def _decided_number(scores: np.ndarray) -> np.ndarray:
+    """The decided one of exclusive classes: int64, N; -1 where a score is no number."""
+    highest = scores.argmax(1)  # a nan is the highest
+    return np.where(np.isnan(_at(scores, highest)), -1, highest)
+
+
+def _at(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, classes[:, None], axis=1)[:, 0]
+
+
+def _present(truth: np.ndarray, exclusive: bool) -> Iterator[np.ndarray]:
+    """Of class after class, the samples that have it: bool, N."""
+    if exclusive:
+        numbers = _true_number(truth)
+        return (numbers == position for position in range(truth.shape[1]))
+    return (column > THRESHOLD for column in _columns(truth))
+
+
+def _columns(values: np.ndarray, at_once: int = 64) -> Iterator[np.ndarray]:
+    """The columns one by one, each in one piece of memory; some are gathered at a time, for rows lie far apart."""
+    for start in range(0, values.shape[1], at_once):
+        yield from np.ascontiguousarray(values[:, start : start + at_once].T)
+
+
+def _limits(scores: np.ndarray, exclusive: bool, thresholds: np.ndarray | None) -> np.ndarray:
+    """What scores of each class must be above, nan of exclusive ones: float64. Raises MusketError as :func:`decide`."""
+    if thresholds is None:
+        return np.full(scores.shape[1], math.nan if exclusive else THRESHOLD)
+    if exclusive:
+        raise MusketError("thresholds say nothing of exclusive classes (softmax): the highest score decides")
+    if np.shape(thresholds) != scores.shape[1:]:
+        raise MusketError(f"there are {np.size(thresholds)} thresholds for {scores.shape[1]} classes")
+    return np.asarray(thresholds, dtype=float)
+
+
+def _require_fit(truth: np.ndarray, scores: np.ndarray) -> None:
+    """Raises MusketError when the shapes do not fit."""
     if truth.shape != scores.shape or scores.ndim != 2:
         raise MusketError(
             f"truth has shape {truth.shape} and scores {scores.shape}; both must be samples x classes of one head"
         )
-    if not exclusive:
-        return truth > THRESHOLD
-    return (truth.argmax(1)[:, None] == np.arange(truth.shape[1])) & (truth > 0)

@@ -57,7 +57,7 @@ def write_evaluation(
         DataError: truth and scores do not fit one another or the heads.
         ArtifactError: a file cannot be written.
     """
-    truth, scores = np.asarray(truth, np.float64), np.asarray(scores, np.float64)
+    truth, scores = np.asarray(truth), np.asarray(scores)
     if truth.shape != scores.shape or truth.ndim != 2:
         raise DataError(f"truth has shape {truth.shape} and predictions {scores.shape}; both must be samples x values")
     if not len(truth):
@@ -76,6 +76,7 @@ def write_evaluation(
 
         if heads.kinds[head] == "values":
             names = names_of(heads, class_names, head)
+            asked, found = asked.astype(np.float64), found.astype(np.float64)
             errors = [value_errors(*columns) for columns in zip(asked.T, found.T, strict=True)]
             rows = [("value", "samples", "mae", "rmse", "r2"), *zip(names, *zip(*errors, strict=True), strict=True)]
             keep("values", rows, figures.draw_values(asked, found, names, errors, title))
@@ -97,9 +98,10 @@ def write_evaluation(
         columns = list(_CLASS_COLUMNS)
         if not exclusive:
             best = best_thresholds(asked, found)
-            again = per_class(asked, found, thresholds=best, names=names)
+            (_, missed), (invented, both) = confusion_matrix(asked, found, exclusive=False, thresholds=best).T
+            best_f1 = 2 * both / np.maximum(1, 2 * both + invented + missed)
             columns += ["best_threshold", "best_f1"]
-            rows = [[*row, other.threshold, other.f1] for row, other in zip(rows, again, strict=True)]
+            rows = [[*row, *more] for row, *more in zip(rows, best.tolist(), best_f1.tolist(), strict=True)]
         keep("classes", [columns, *rows], figures.draw_classes(table, shown, title))
     return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -142,3 +143,16 @@ def test_a_hundred_thousand_samples_take_no_time():
     scores = rng.random((100_000, 4), dtype=np.float32)
     found = best_thresholds(scores > 0.75, scores)
     assert found == pytest.approx([0.75] * 4, abs=1e-3)
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+def test_many_classes_take_little_memory(is_exclusive):
+    rng = np.random.default_rng(1)
+    scores = rng.random((400, 1000), dtype=np.float32)
+    truth = scores == scores.max(axis=1, keepdims=True)
+    tracemalloc.start()
+    rows = per_class(truth, scores, exclusive=is_exclusive)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(row.support for row in rows) == 400
+    assert most < scores.nbytes
