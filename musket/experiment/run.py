@@ -192,8 +192,8 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
     then, now = stored.get("data") or {}, record["data"]
     if said := difference(then, now):
         raise TrainingError(
-            f"{said} in the data of today. This change cannot be accepted: the weights that stay know classes by number. "
-            "Restore the labels (a table takes classes=[...]), or start afresh"
+            f"{said} in the data of today. This change cannot be accepted: the weights that stay know classes by "
+            "number. Restore the labels (a table takes classes=[...]), or start afresh"
         )
     may_grow = options.resume and not partial
     changes = config_changes(stored["config"], record["config"], may_grow=may_grow)

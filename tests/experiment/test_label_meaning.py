@@ -156,7 +156,7 @@ def priced(folder: Path, prices: list[float]) -> Any:
 def test_scaled_numbers_of_parts_must_be_scaled_alike(tmp_path: Path) -> None:
     whole = priced(tmp_path / "a", [2.0, 4.0, 10.0])
     assert number_scales(whole) == {"price": [2.0, 8.0]}
-    with pytest.raises(DataError, match="'price' differently, from (2 to 10|0 to 4) and from"):
+    with pytest.raises(DataError, match=r"'price' differently, from (2 to 10|0 to 4) and from"):
         number_scales(CompositeDataSet([whole, priced(tmp_path / "b", [0.0, 4.0])]))
 
 
