@@ -77,6 +77,7 @@ class _LabelTable(LabelledImages):
         for name, classes in absent.items():
             _check_absent(name, classes, frame.columns.drop(image_column, errors="ignore").tolist(), self.source)
             frame[name] = classes[0]
+        self.absent = tuple(absent)
         self._packed = unpack(frame, [image_column, *columns], self.source)
         rows = _rows(frame, where, self.source)
         rows = rows[:limit] if limit >= 0 else rows

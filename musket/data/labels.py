@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from musket.core.errors import DataError, MusketError
@@ -38,16 +38,19 @@ def targets(dataset: Any, positions: Iterable[int]) -> Iterator[Any]:
 def class_names(dataset: Any) -> list[Any] | None:
     """Names of the classes: ``classes`` of the dataset, or of what it is made of; None where it does not say.
 
+    ``classes`` is a list in the order of the targets, or a map: name -> number, or number -> name, from 0.
+
     Returns:
         a list of names, or for several outputs a list of such lists. Of an output of one number with two values
         (yes or no) both are named.
 
     Raises:
-        DataError: the parts of a composite dataset have different classes, so that their targets mean different things.
+        DataError: the parts of a composite dataset have different classes, so that their targets mean different things;
+            ``classes`` has no order that could be told.
     """
     own = getattr(dataset, "classes", None)
-    if own is not None and not isinstance(own, str) and hasattr(own, "__iter__"):
-        return [list(entry) if not isinstance(entry, str) and hasattr(entry, "__iter__") else entry for entry in own]
+    if _holds_several(own):
+        return [_in_order(entry) if _holds_several(entry) else entry for entry in _in_order(own)]
     if isinstance(dataset, CompositeDataSet):
         names = [found for part in dataset.components if (found := class_names(part)) is not None]
         if any(each != names[0] for each in names):
@@ -59,3 +62,21 @@ def class_names(dataset: Any) -> list[Any] | None:
         return names[0] if names else None
     inner = next((part for member in ("ds", "child") if (part := getattr(dataset, member, None)) is not None), None)
     return None if inner is None else class_names(inner)
+
+
+def _holds_several(value: Any) -> bool:
+    return hasattr(value, "__iter__") and not isinstance(value, str)
+
+
+def _in_order(names: Any) -> list[Any]:
+    """Names in the order of their numbers. Raises DataError where there is none."""
+    if isinstance(names, Mapping):
+        for numbered in (names, {number: name for name, number in names.items() if isinstance(number, Hashable)}):
+            if set(numbered) == set(range(len(names))):
+                return [numbered[number] for number in range(len(names))]
+    elif not isinstance(names, Set):
+        return list(names)
+    raise DataError(
+        f"classes of the dataset is a {type(names).__name__}, {names!r:.200}, which says no order of the classes; "
+        "give a list of names in the order of the targets"
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -483,6 +484,25 @@ def test_parts_with_different_classes(images: Path) -> None:
     parts = [CategoryClassificationDataSet(images, table(*labels), "im", "label") for labels in ("xy", "xz")]
     with pytest.raises(DataError, match=r"different classes, \['x', 'y'\] and \['x', 'z'\]"):
         class_names(CompositeDataSet(parts))
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        ({"dog": 1, "cat": 0, "eel": 2}, ["cat", "dog", "eel"]),
+        ({2: "eel", 0: "cat", 1: "dog"}, ["cat", "dog", "eel"]),
+        ([{"dog": 1, "cat": 0}, ("no", "yes")], [["cat", "dog"], ["no", "yes"]]),
+        (np.array(["b", "a"]), ["b", "a"]),
+    ],
+)
+def test_names_are_in_the_order_of_their_numbers(told: Any, names: list[Any]) -> None:
+    assert class_names(SimpleNamespace(classes=told)) == names
+
+
+@pytest.mark.parametrize("told", [{"cat", "dog"}, {"cat": 1, "dog": 2}, {"side": ["l", "r"]}, [["x"], {"cat", "dog"}]])
+def test_names_without_an_order_are_refused(told: Any) -> None:
+    with pytest.raises(DataError, match=r"classes of the dataset is a (set|dict).*give a list of names in the order"):
+        class_names(SimpleNamespace(classes=told))
 
 
 def test_written_to_a_file_and_through_views(images: Path, tmp_path: Path) -> None:
