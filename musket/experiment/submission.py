@@ -5,22 +5,27 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from musket.artifacts import checkpoint
 from musket.artifacts.files import write_atomic
 from musket.core.errors import DataError, MusketError
+from musket.core.identity import examples
+from musket.data import labels
 from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
 from musket.data.folders import ConstrainedDirectory, DirectoryDataSet
 from musket.data.identity import sample_ids
+from musket.data.labelled import LabelledImages
 from musket.experiment import inference
 from musket.experiment.build import TargetShape
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
+from musket.experiment.label_meaning import refuse_other_labels
 from musket.experiment.predictions import PredictionDataSet, out_of_fold
 from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of, target_vectors
@@ -55,10 +60,11 @@ def submit(
     dataset = _opened(experiment, dataset)
     best = isinstance(treshold, str) and treshold == BEST
     limits = np.array(find_thresholds(experiment, stages=stage)) if best else np.array(_checked(treshold))
-    encode = _encoder(experiment, dataset)
     heads = heads_of(experiment.spec)
     sizes = None if heads is None else heads.sizes
     model = experiment.load_model(fold, stage)
+    weights = [experiment.layout.weights(key.fold, key.stage) for key in model.keys]
+    encode = _encoder(experiment, dataset, weights)
     items: dict[str, Any] = {}  # read and not encoded yet
     ids = sample_ids(dataset)
     shape = TargetShape.of(experiment.spec)
@@ -104,15 +110,75 @@ def _opened(experiment: Experiment, dataset: Any) -> Any:
     return DirectoryDataSet(dataset) if folder else dataset
 
 
-def _encoder(experiment: Experiment, dataset: Any) -> Encode | None:
-    """What writes an item as rows: the dataset itself, or the one that is trained on; None when neither can."""
+def _encoder(experiment: Experiment, dataset: Any, weights: Sequence[Path]) -> Encode | None:
+    """What writes an item as rows: the dataset itself, or the one that is trained on; None when neither can.
+
+    Tables whose labels are missing, or show only some of the classes, are written as the one that is trained on.
+
+    Raises:
+        DataError: what would write the rows has other names, or ranges, for the scores than the networks were trained
+            with.
+    """
     own = own_encoder(dataset)
-    if own is not None:
-        return own
-    trained_on = _trained_on(experiment)
-    while isinstance(trained_on, CompositeDataSet):  # which part a new item would belong to nobody knows
-        trained_on = trained_on.components[0]
-    return None if trained_on is None else own_encoder(trained_on)
+    try:
+        model = _trained_on(experiment)
+    except MusketError:
+        if own is None:
+            raise
+        model = None
+    while isinstance(model, CompositeDataSet):  # which part a new item would belong to nobody knows
+        model = model.components[0]
+    theirs = None if model is None else own_encoder(model)
+    as_trained = own is None or (theirs is not None and _writes_for(model, dataset))
+    writer = model if as_trained else dataset
+    if writer is not None:
+        stored = checkpoint.read_metadata(weights[0]).get("labels", {}).get("class_names")
+        known = stored or (None if model is None else labels.class_names(model))
+        for part in _shown(writer):
+            _check_classes(part, known)
+        refuse_other_labels(weights, writer, experiment.spec)
+    return theirs if as_trained else own
+
+
+def _shown(dataset: Any) -> list[Any]:
+    """What views and composite datasets show the items of."""
+    if isinstance(dataset, CompositeDataSet):
+        return [each for part in dataset.components for each in _shown(part)]
+    inner = next((part for name in ("ds", "child") if (part := getattr(dataset, name, None)) is not None), None)
+    return [dataset] if inner is None else _shown(inner)
+
+
+def _writes_for(model: Any, dataset: Any) -> bool:
+    """Whether a table knows how to write all rows of another."""
+    table = _shown(model)[0]
+    return isinstance(table, LabelledImages) and all(
+        isinstance(part, LabelledImages) and table.writes_for(part) for part in _shown(dataset)
+    )
+
+
+def _check_classes(dataset: Any, trained: list[Any] | None) -> None:
+    """Raises DataError for a dataset with other classes, or in another order, than those trained on."""
+    told, known = _by_head(labels.class_names(dataset)), _by_head(trained)
+    pairs = list(zip(told, known, strict=False))
+    # A single name has no order, and a flag may be named by its presence alone.
+    if not told or not known or not any(own != their and min(len(own), len(their)) > 1 for own, their in pairs):
+        return
+    absent = getattr(dataset, "absent", ())
+    said = f"the table has no column {', '.join(absent)}, and its" if absent else "the table's"
+    raise DataError(
+        f"{said} classes are {_in_words(told)}, the network's {_in_words(known)}, so its scores would get wrong names; "
+        f"give the table the network's classes in their order: classes=[{_in_words(known)}]",
+        path=getattr(dataset, "source", None),
+    )
+
+
+def _by_head(names: list[Any] | None) -> list[list[str]]:
+    heads = names if any(isinstance(head, list) for head in names or ()) else [names or []]
+    return [[str(name) for name in (head if isinstance(head, list) else [head])] for head in heads or ()]
+
+
+def _in_words(heads: list[list[str]]) -> str:
+    return "; ".join(examples(names, 20) for names in heads)
 
 
 def _trained_on(experiment: Experiment) -> Any:

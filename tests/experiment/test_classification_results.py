@@ -416,6 +416,99 @@ def test_columns_are_called_as_the_classes(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "out" / "predictions.csv").columns.tolist() == ["image", "left", "middle", "right"]
 
 
+@pytest.fixture(scope="module")
+def of_a_table(tmp_path_factory: pytest.TempPathFactory) -> musket.Experiment:
+    """Trained on a table of images with the classes x, y and z."""
+    folder = tmp_path_factory.mktemp("table")
+    for number in range(12):
+        cv2.imwrite(str(folder / f"{number}.png"), toy_labels.draw(number))
+    cfg = toy_labels.experiment(folder / "exp", stages=[{"epochs": 3}], testSplit=0, folds_count=1)
+    cfg.fit(labelled(folder, "zzxzyzzzzzzz"))  # most are the last class, so that is what it says
+    return cfg
+
+
+def labelled(
+    folder: Path, kinds: str | None, kind: Any = musket.CategoryClassificationDataSet, **options: Any
+) -> musket.data.dataset.DataSet:
+    """The images of the table trained on as far as there are labels; with no labels without that column."""
+    names = [f"{number}.png" for number in range(12)][: 12 if kinds is None else len(kinds)]
+    columns = {"image": names} | ({} if kinds is None else {"kind": list(kinds)})
+    return kind(folder, pd.DataFrame(columns), "image", "kind", **options)
+
+
+class TestClassesOfASubmission:
+    """What rows say are the classes trained on, whatever the table that is given calls its own."""
+
+    def said(self, cfg: musket.Experiment, dataset: Any, tmp_path: Path) -> tuple[list[str], list[str]]:
+        """What was written, and the best classes of the network."""
+        best = cfg.predict_all_to_array(dataset, 0).argmax(axis=1)
+        assert 2 in best
+        return cfg.submit(dataset, tmp_path / "x.csv", 0)["kind"].tolist(), ["xyz"[number] for number in best]
+
+    def test_other_classes_are_refused(self, of_a_table: musket.Experiment, tmp_path: Path) -> None:
+        dataset = labelled(of_a_table.layout.folder.parent, "wxyw")
+        words = r"the table's classes are w, x, y, the network's x, y, z, so .*classes=\[x, y, z\]"
+        with pytest.raises(DataError, match=words):
+            of_a_table.submit(dataset, tmp_path / "x.csv")
+        with pytest.raises(DataError, match=words):
+            of_a_table.submit(CompositeDataSet([dataset[:2], dataset[2:]]), tmp_path / "x.csv")
+        assert not (tmp_path / "x.csv").exists()
+
+    def test_classes_of_another_form_are_refused(self, of_a_table: musket.Experiment, tmp_path: Path) -> None:
+        dataset = Rows(3)
+        with pytest.raises(DataError, match=r"classes are left, middle, right, the network's x, y, z"):
+            of_a_table.submit(dataset, tmp_path / "x.csv")
+
+    @pytest.mark.parametrize(("kinds", "classes"), [("yz", None), ("xyz", ["z", "y", "x"]), ("xyz", ["x", "y", "z"])])
+    def test_some_of_the_classes_or_in_another_order(
+        self, of_a_table: musket.Experiment, tmp_path: Path, kinds: str, classes: list[str] | None
+    ) -> None:
+        dataset = labelled(of_a_table.layout.folder.parent, kinds * 4, classes=classes)
+        written, expected = self.said(of_a_table, dataset, tmp_path)
+        assert written == expected
+
+    @pytest.mark.parametrize("view", [False, True])
+    def test_a_table_without_labels(self, of_a_table: musket.Experiment, tmp_path: Path, view: bool) -> None:
+        with pytest.warns(UserWarning, match="no column 'kind'"):
+            dataset = labelled(of_a_table.layout.folder.parent, None)
+        written, expected = self.said(of_a_table, dataset[:] if view else dataset, tmp_path)
+        assert written == expected
+
+    def test_a_table_without_labels_of_other_columns(self, of_a_table: musket.Experiment, tmp_path: Path) -> None:
+        folder = of_a_table.layout.folder.parent
+        frame = pd.DataFrame({"file": ["0", "1"]})
+        with pytest.warns(UserWarning, match="no column 'kind'"):
+            dataset = musket.CategoryClassificationDataSet(folder, frame, "file", "kind")
+        with pytest.raises(DataError, match=r"no column kind, and its classes are 0, 1, .*classes=\[x, y, z\]"):
+            of_a_table.submit(dataset, tmp_path / "x.csv")
+        with pytest.warns(UserWarning, match="no column 'kind'"):
+            dataset = musket.CategoryClassificationDataSet(folder, frame, "file", "kind", classes=["x", "y", "z"])
+        written, expected = self.said(of_a_table, dataset, tmp_path)
+        assert written == expected
+
+    def test_the_weights_know_their_classes(self, of_a_table: musket.Experiment, tmp_path: Path) -> None:
+        reopened = toy_labels.experiment(of_a_table.layout.folder, testSplit=0, folds_count=1)
+        assert reopened.spec.dataset is None
+        with pytest.raises(DataError, match=r"classes are y, z, the network's x, y, z"):
+            reopened.submit(labelled(of_a_table.layout.folder.parent, "yzyz"), tmp_path / "x.csv", 0)
+        assert len(reopened.submit(labelled(of_a_table.layout.folder.parent, "zyx"), tmp_path / "x.csv", 0)) == 3
+
+
+def test_numbers_are_written_in_the_range_trained_on(several: musket.Experiment, tmp_path: Path) -> None:
+    for number in range(12):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), toy_labels.draw(number))
+
+    def ages(*values: float) -> Any:
+        frame = pd.DataFrame({"image": [f"{number}.png" for number in range(len(values))], "age": values})
+        return musket.MultiOutputClassClassificationDataSet(tmp_path, frame, "image", {"age": "normalized_number"})
+
+    one = {"classes": 1, "activation": "none", "loss": "mse", "metrics": ["mae"], "primary_metric": "val_loss"}
+    cfg = toy_labels.experiment(tmp_path / "exp", **one, stages=[{"epochs": 1}], testSplit=0)
+    cfg.fit(ages(*range(100, 1300, 100)))
+    written = cfg.submit(ages(5, 6), tmp_path / "x.csv")["age"]
+    np.testing.assert_allclose(written, 100 + 1100 * cfg.predict_all_to_array(ages(5, 6))[:, 0], rtol=1e-5)
+
+
 def test_a_failed_sample_leaves_no_table(fitted: musket.Experiment, tmp_path: Path) -> None:
     class Holed(Rows):
         def __getitem__(self, index: int) -> musket.PredictionItem:
