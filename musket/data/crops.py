@@ -29,6 +29,8 @@ class CropAndSplit(DerivedDataSet):
         n: cells along each side.
         overlap: share of a cell's side that neighbours share, 0 to 0.9; it adds cells (see :mod:`musket.core.cells`),
             and n becomes :attr:`side` in the formula above.
+        labels: targets are labels or numbers and no masks, so that a single value a dataset tells is the target; else
+            it may be whether there is an object, and the item is read to find out.
 
     Attributes:
         side: cells along each side; n without overlap.
@@ -36,9 +38,9 @@ class CropAndSplit(DerivedDataSet):
 
     training_differs = False
 
-    def __init__(self, orig: Any, n: int, overlap: float = 0.0):
+    def __init__(self, orig: Any, n: int, overlap: float = 0.0, labels: bool = False):
         super().__init__(orig)
-        self.n, self.overlap = n, overlap
+        self.n, self.overlap, self.labels = n, overlap, labels
         self.side = len(spans(n, n, overlap))
         if hasattr(orig, "folds"):
             self.folds = [tuple(self.cells_of(part) for part in fold) for fold in orig.folds]
@@ -89,9 +91,9 @@ class CropAndSplit(DerivedDataSet):
         return in_maps(target, lambda mask: mask[self._window(mask, row, column, f"item {image}").slices])
 
     def _whole_target(self, image: int) -> Any:
-        """Target of an image; where a dataset tells one value, that may be whether there is an object: it is read."""
+        """Target of an image; where a dataset of masks tells one value, whether there is an object, it is read."""
         target = target_of(self.child, image)
-        return read_item(self.child, image, False).y if is_value(target) else target
+        return read_item(self.child, image, False).y if is_value(target) and not self.labels else target
 
     def get_group(self, index: int) -> Any:
         """Group of the image where the dataset has groups, else the image itself."""

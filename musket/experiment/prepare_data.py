@@ -71,16 +71,20 @@ class PreparedData:
         return view
 
 
-def in_cells(data: PreparedData, cells: int, overlap: float = 0.0) -> PreparedData:
-    """The same data with every image cut into cells; the cells of an image stay on its side of every split."""
-    split = CropAndSplit(data.dataset, cells, overlap)
+def in_cells(data: PreparedData, cells: int, overlap: float = 0.0, labels: bool = False) -> PreparedData:
+    """The same data with every image cut into cells; the cells of an image stay on its side of every split.
+
+    Args:
+        labels: targets are vectors, no masks.
+    """
+    split = CropAndSplit(data.dataset, cells, overlap, labels)
     folds = tuple(Split(split.cells_of(fold.train), split.cells_of(fold.validation)) for fold in data.folds)
     return PreparedData(split, sample_ids(split), folds, split.cells_of(data.holdout), Positivity(split))
 
 
 def samples_of(spec: NetworkSpec, data: PreparedData) -> PreparedData:
     """What is trained on: whole images, or their cells where the config asks for ``crops``."""
-    return data if spec.crops is None else in_cells(data, spec.crops.cells, spec.crops.overlap)
+    return data if spec.crops is None else in_cells(data, spec.crops.cells, spec.crops.overlap, not spec.gives_maps)
 
 
 def prepare(

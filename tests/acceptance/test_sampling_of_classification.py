@@ -23,6 +23,7 @@ from musket.data.sampling import part_order, sample_of
 from musket.experiment import build
 from musket.experiment.plan import training_samples
 from musket.experiment.prepare_data import samples_of
+from musket.experiment.targets import target_vectors
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 PLAIN: dict[str, Any] = {"folds_count": 1, "testSplit": 0, "augmentation": {}, "batch": 2}
@@ -286,6 +287,17 @@ def test_c24_cells_share_the_label_of_their_image_and_never_part(tmp_path: Path)
     assert sample.target.tolist() == [0, 1, 0]
     cfg.fit(dataset)
     assert seen == {(3, 8, 8)}
+
+
+def test_c24_class_numbers_of_cells_are_told_without_an_image(tmp_path: Path) -> None:
+    class Unread(toy_labels.Thirds):
+        def __getitem__(self, index: int) -> musket.PredictionItem:
+            raise AssertionError("read")
+
+    cfg = toy_labels.experiment(tmp_path, crops=2, stratified=True)
+    cells = samples_of(cfg.spec, cfg._prepare(Unread(20, "index")))
+    assert target_vectors(cfg.spec, cells, [4, 11]).tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert [cells.is_positive(position) for position in (0, 4)] == [False, True]
 
 
 # ---------------------------------------------------------------------------------------------------- folded data

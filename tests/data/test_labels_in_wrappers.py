@@ -137,6 +137,15 @@ def test_cells_of_vectors_read_no_image_for_their_target() -> None:
     assert child.read == 0
 
 
+@pytest.mark.parametrize("kind", ["index", "flag", "number"])
+def test_cells_of_single_values_read_no_image_where_they_are_labels(kind: str) -> None:
+    child = Labelled(kind)
+    cells = CropAndSplit(child, 2, labels=True)
+    assert [cells.get_target(index) for index in range(0, 24, 4)] == [child.target(index) for index in range(6)]
+    assert [cells.isPositive(index) for index in range(0, 24, 4)] == [False, True, False] * 2
+    assert child.read == 0
+
+
 def test_cells_of_several_masks_are_cut_each() -> None:
     class Masked(Labelled):
         def target(self, index: int) -> Any:
