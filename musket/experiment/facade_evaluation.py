@@ -193,11 +193,12 @@ class Evaluating:
 
         return best_threshold_of_holdout(self._self, func, stages)
 
-    def find_thresholds(self, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = None) -> list[float]:
+    def find_thresholds(self, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = -1) -> list[float]:
         """The best threshold for every class of a classification, on the out-of-fold predictions of the trained folds.
 
         Args:
             figure: what is to be highest: f1, or balanced_accuracy, the mean of the recalls of both sides.
+            stages: default the last one, as in ``submit``.
 
         Returns:
             a threshold per class of all heads, side by side; nan for heads whose classes exclude each other (softmax)
@@ -228,7 +229,7 @@ class Evaluating:
         ttflips: Any = None,
         batchSize: int | None = None,
     ) -> Iterator[PredictedBatch]:
-        """The whole validation part of a fold once: truth and prediction, batch by batch.
+        """The whole validation part of a fold once, in the order of :meth:`predictions`: truth and prediction by batch.
 
         Maps are at the images' own size. Of classification ``results`` and ``ground_truth`` hold a vector per sample,
         of several heads a list of vectors.
@@ -284,14 +285,20 @@ class Evaluating:
     def _scored(
         self, ds: Any, fold: int, stage: Choice, negatives: Any, ttflips: Any, batch_size: int | None, limit: int
     ) -> Iterator[Scored]:
-        """A fold's validation part, predicted, with its truth."""
+        """A fold's validation part in its own order, predicted, with its truth."""
         from musket.data.sampling import part_order
+        from musket.experiment.inference import choose
+        from musket.experiment.label_meaning import refuse_other_labels
         from musket.experiment.predictions import fold_of
 
         data = self._prepare(ds)
         fold = fold_of(data, fold)
-        positions = part_order(data.folds[fold].validation, negatives, data.is_positive)
-        part = data.subset(positions, f"validation{fold}")
+        validation = data.folds[fold].validation
+        chosen = set(part_order(validation, negatives, data.is_positive))
+        part = data.subset([position for position in validation if position in chosen], f"validation{fold}")
+        keys = choose(self.spec, len(data.folds), fold, stage)
+        weights = (self.layout.weights(key.fold, key.stage) for key in keys)
+        refuse_other_labels((path for path in weights if path.exists()), data.source, self.spec)
         return self._on_dataset(part, fold, stage, limit, batch_size, ttflips, needs_truth=True)
 
 

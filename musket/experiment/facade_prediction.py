@@ -36,6 +36,7 @@ class Predicting:
     per class, of several heads a list of vectors, one per head.
 
     Args:
+        dataset: a dataset, or the name of one; None for the config's, or the one last handed to ``fit``.
         fold: one fold or several, None for all; the mean of several is taken.
         stage: one stage or several, None for all, -1 for the last.
         limit: at most this many items; -1 for all.
@@ -194,7 +195,7 @@ class Predicting:
         dataset: Any,
         path: str | Path,
         fold: Choice = None,
-        stage: Choice = None,
+        stage: Choice = -1,
         ttflips: Any = False,
         treshold: float | str = 0.5,
     ) -> pd.DataFrame:
@@ -204,8 +205,10 @@ class Predicting:
         is trained on does, else as ``image`` and a column of scores per class (masks: ``image``, ``rle_mask``).
 
         Args:
-            dataset: a dataset, the name of one, or a folder of images, whose file names are the ids then.
+            dataset: a dataset, the name of one, or a folder of images, whose file names are the ids then; None for the
+                config's, or the one last handed to ``fit``.
             path: of the table. It appears whole or not at all.
+            stage: default the last one.
             treshold: scores above it count as object or class, where classes do not exclude each other; ``"best"``:
                 for every class that of :meth:`find_thresholds`.
 
@@ -341,7 +344,7 @@ class Predicting:
         from musket.experiment.build import TargetShape
         from musket.experiment.inference import dataset_sources
 
-        dataset = self.get_dataset(dataset) if isinstance(dataset, str) else dataset
+        dataset = self._self._source(dataset)
         model = self.load_model(fold, stage, weights)
         ids = sample_ids(dataset)
         count = len(ids) if limit < 0 else min(limit, len(ids))

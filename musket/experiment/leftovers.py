@@ -46,10 +46,15 @@ def forget_predictions(layout: Layout) -> None:
         elif path.is_dir() and (_is_store(path) or path.suffix == ".npy"):  # one without index was interrupted
             _forget_store(path)
     _remove_empty(folder)
+    forget_by_class(layout)
+    _remove_empty(layout.evaluation)
+
+
+def forget_by_class(layout: Layout) -> None:
+    """Remove tables and pictures by class, also of heads that were called otherwise; the user's own files stay."""
     for path in list(layout.evaluation.iterdir()) if layout.evaluation.is_dir() else ():
         if _BY_CLASS.fullmatch(path.name):
             path.unlink()
-    _remove_empty(layout.evaluation)
 
 
 def _forget_store(folder: Path) -> None:

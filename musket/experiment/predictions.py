@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.identity import examples, fingerprint
 from musket.data.dataset import DataSet, SubDataSet, is_positive, target_of
 from musket.data.identity import sample_ids
+from musket.data.sources import chain
 from musket.experiment import build, inference
 from musket.experiment.inference import Choice, MemberKey
 from musket.experiment.targets import heads_of
@@ -211,6 +214,18 @@ class Source:
     named: bool = True
 
     @cached_property
+    def files(self) -> str:
+        """A digest of places, sizes and times of all files the dataset reads; empty where it tells none."""
+        told = [each.source_files() for each in chain(self.dataset) if callable(getattr(each, "source_files", None))]
+        names = sorted({os.path.abspath(name) for some in told for name in some})  # noqa: PTH100 - 100,000 Paths take a second
+        total = hashlib.sha256()
+        for name in names:
+            with contextlib.suppress(OSError):  # whoever reads it will hear of it
+                state = os.stat(name)  # noqa: PTH116 - as above
+                total.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+        return total.hexdigest() if names else ""
+
+    @cached_property
     def looks(self) -> list[str]:
         """Marks of the first, middle and last image."""
         return [self._look(position) for position in sorted({0, len(self.ids) // 2, len(self.ids) - 1}) if self.ids]
@@ -223,7 +238,9 @@ def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: C
     """Predictions of a part of the data, from disk as far as they belong to the weights and settings of today.
 
     Whether they also belong to the images of today is seen at the first, middle and last one here, and at every other
-    one when its item is read.
+    one when its item is read. Vectors may be asked for without reading an image: they are predicted anew when a file of
+    a dataset that tells its files (``source_files``) has another size or time; of other datasets, only those three
+    images say that the data changed.
 
     Args:
         name: ``holdout``; ``validation`` (of the fold that is given, else 0), ``validationN``, and so ``train``,
@@ -364,7 +381,7 @@ def scale(experiment: Experiment) -> int | None:
 
 
 def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], ttflips: Any = False) -> str:
-    """What stored predictions are recognised by: weights, settings, sample ids and three of the images.
+    """What stored predictions are recognised by: weights, settings, sample ids, three images, and of vectors all files.
 
     The first, middle and last image tell at once when the data changed under the same names; a single image that
     changed elsewhere is told by its own mark when it is read.
@@ -379,6 +396,8 @@ def digest(experiment: Experiment, source: Source, keys: Sequence[MemberKey], tt
         "settings": {name: settings[name] for name in _DECISIVE if name in settings},
         "samples": fingerprint(source.ids),
         "images": source.looks,
+        **({"options": repr(sorted(spec.architecture_options.items()))} if spec.architecture_options else {}),
+        **({} if spec.gives_maps else {"files": source.files}),
     }
     return artifacts.digest(facts, [experiment.layout.weights(key.fold, key.stage) for key in keys])
 

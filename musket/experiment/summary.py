@@ -19,6 +19,7 @@ from musket.experiment.build import TargetShape
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
 from musket.experiment.judge import Group, Judge, Part, Scores
+from musket.experiment.leftovers import forget_by_class
 from musket.experiment.predictions import PredictionDataSet, Source, part_of
 from musket.experiment.prepare_data import PreparedData
 from musket.experiment.run import trained_folds
@@ -162,6 +163,7 @@ def write_by_class(experiment: Experiment, data: PreparedData, parts: Sequence[P
     from musket.report.classes import write_evaluation
 
     names = class_names(data.source, experiment.spec)
+    forget_by_class(experiment.layout)
     for part in parts:
         write_evaluation(experiment.layout.evaluation, part.name, part.truth, part.scores, heads, names)
 
