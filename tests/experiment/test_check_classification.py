@@ -243,6 +243,19 @@ def test_names_that_do_not_fit(tmp_path: Path) -> None:
     assert [facts.name for facts in report.data.heads[0].classes] == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("stratified", [False, True])
+def test_parts_of_different_classes(tmp_path: Path, stratified: bool) -> None:
+    class Other(Given):
+        def sample_ids(self) -> list[str]:
+            return [f"other-{index}" for index in range(self.count)]
+
+    both = CompositeDataSet([Given(THIRDS), Other(THIRDS, range(20, 40), ["middle", "right", "top"])])
+    report = checked(tmp_path, both, stratified=stratified)
+    assert not report.ok
+    (problem,) = [each for each in report.problems if "different classes" in each.message]
+    assert "['left', 'middle', 'right'] and ['middle', 'right', 'top']" in problem.message
+
+
 def test_unreadable_pictures(tmp_path: Path) -> None:
     class Broken(toy_labels.Thirds):
         def __getitem__(self, index: int) -> musket.PredictionItem:
