@@ -31,9 +31,9 @@ from typing import Any
 BEGAN = time.perf_counter()
 
 NETWORK = "resnet10t"
-SIDE = 96
+SIDE = 64
 BATCH = 10
-EPOCHS = 16
+EPOCHS = 24
 RATE = 0.002
 DECAY = 0.01
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
