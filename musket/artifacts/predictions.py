@@ -66,8 +66,15 @@ def encode(scores: np.ndarray, scale: int | None) -> np.ndarray:
     after. Scores outside 0..1 (logits) stay float32.
     """
     scores = np.asarray(scores, dtype=np.float32)
-    if scale is None or not scores.size or not (scores.min() >= 0 and scores.max() <= 1):
-        return scores
+    return scores if scale is None or not _shares(scores) else _as_integers(scores, scale)
+
+
+def _shares(scores: np.ndarray) -> bool:
+    """Whether there are scores, all from 0 to 1."""
+    return bool(scores.size and scores.min() >= 0 and scores.max() <= 1)
+
+
+def _as_integers(scores: np.ndarray, scale: int) -> np.ndarray:
     return np.ceil(scores * np.float32(scale) - np.float32(0.5)).astype(np.uint8 if scale <= 255 else np.uint16)
 
 
@@ -75,14 +82,17 @@ def decode(stored: np.ndarray, scale: int | None) -> np.ndarray:
     """Scores as float32 from what :func:`encode` gave."""
     if scale is None or stored.dtype.kind == "f":
         return stored.astype(np.float32, copy=False)
-    return stored.astype(np.float32) / np.float32(scale)
+    scores = stored.astype(np.float32)
+    scores /= np.float32(scale)
+    return scores
 
 
 class PredictionWriter:
     """Writes a store sample by sample; it counts from the moment the ``with`` block ends without an error.
 
     Maps are written as they come, a file each. Vectors are gathered and written as one array, number of samples x
-    length, when the block ends: a file each would take longer than predicting them.
+    length, when the block ends: a file each would take longer than predicting them. Until then they take 4 bytes
+    a score, 400 MB for 100,000 samples of 1,000 classes.
 
     Args:
         folder: where; stored predictions of before go, other files stay.
@@ -127,18 +137,24 @@ class PredictionWriter:
         if scores.ndim == 1:
             self._vectors.append(scores.astype(np.float32))
         else:
-            self._save(_file(self.folder, len(self._ids)), scores, np.savez_compressed)
+            self._save(_file(self.folder, len(self._ids)), encode(scores, self.scale), np.savez_compressed)
         self._ids.append(sample)
         self._images.append(image_mark(image) if isinstance(image, np.ndarray) else image)
 
-    def _save(self, path: Path, scores: np.ndarray, save: Callable[..., None]) -> None:
+    def _save(self, path: Path, encoded: np.ndarray, save: Callable[..., None]) -> None:
         """Write an array file. Random digits gain nothing from compression, maps do."""
         try:
             # The index vouches for the file, so it need not be synced: what a power cut left of it fails its checksum.
-            save(path, scores=encode(scores, self.scale), digest=np.array(self.digest))
+            save(path, scores=encoded, digest=np.array(self.digest))
             self._sizes.append(path.stat().st_size)
         except OSError as error:
             raise ArtifactError(f"cannot be written: {in_words(error)}", path) from error
+
+    def _encoded_vectors(self) -> np.ndarray:
+        """What :func:`encode` gives of all vectors together, one by one: as floats they would fill memory once more."""
+        if self.scale is None or not all(map(_shares, self._vectors)):
+            return np.stack(self._vectors)
+        return np.stack([_as_integers(vector, self.scale) for vector in self._vectors])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -148,7 +164,7 @@ class PredictionWriter:
                 path.unlink(missing_ok=True)
             return
         if self._vectors:
-            self._save(self.folder / _PACKED, np.stack(self._vectors), np.savez)
+            self._save(self.folder / _PACKED, self._encoded_vectors(), np.savez)
         index = {"format": FORMAT, "digest": self.digest, "scale": self.scale, "ids": self._ids}
         write_atomic(self.folder / INDEX, json.dumps(index | {"sizes": self._sizes, "images": self._images}))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musket.artifacts.predictions import INDEX, PredictionWriter, StoredPredictions, stored
+from musket.artifacts.predictions import INDEX, PredictionWriter, StoredPredictions, encode, stored
 from musket.core.errors import ArtifactError
 
 IDS = ["a", "b/c.jpg", "ü ..\\:"]
@@ -133,3 +133,15 @@ def test_a_hundred_thousand_vectors_are_two_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["image-77777"], vectors[77777])
     assert len(list(tmp_path.iterdir())) == 2
     assert len(json.loads((tmp_path / INDEX).read_text())["sizes"]) == 1
+
+
+@pytest.mark.parametrize("highest", [1.0, 1.5])
+def test_vectors_are_encoded_as_all_of_them_together_would_be(tmp_path: Path, highest: float) -> None:
+    vectors = np.random.default_rng(2).random((9, 5), np.float32)
+    vectors[4, 2] = highest
+    with PredictionWriter(tmp_path, "m", 255) as writer:
+        for number, vector in enumerate(vectors):
+            writer.add(str(number), vector)
+    with np.load(tmp_path / PACKED) as arrays:
+        assert arrays["scores"].dtype == (np.uint8 if highest == 1 else np.float32)
+        np.testing.assert_array_equal(arrays["scores"], encode(vectors, 255))

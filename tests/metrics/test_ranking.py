@@ -61,6 +61,13 @@ def test_exclusive_classes_are_each_held_against_the_rest():
     assert metrics.compute()["auc"] == pytest.approx(expected)
 
 
+def test_classes_are_copied_a_few_at_a_time(monkeypatch):
+    truth, scores = scored(2, 23, 7)
+    expected = [value(name, truth, scores) for name in NAMES]
+    monkeypatch.setattr(ranking, "_AT_ONCE", 50)  # two columns of 23
+    assert [value(name, truth, scores) for name in NAMES] == expected
+
+
 def test_one_class():
     truth, scores = scored(4, classes=1)
     assert value("roc_auc", truth, scores) == pytest.approx(sk.roc_auc_score(truth, scores))
