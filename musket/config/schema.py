@@ -53,6 +53,7 @@ from musket.config.values import (
     Share,
     Side,
     Sizes,
+    StageSampler,
     Steps,
     Text,
     TextPerHead,
@@ -103,8 +104,8 @@ class StageSpec(_Model):
     """Callbacks of this stage in addition. Default: none."""
     initial_weights: Text | None = None
     """File of weights to start this stage from, in place of the best weights of the stage before."""
-    sampler: Sampler | None = None
-    """What an epoch of this stage draws its training samples by. Default: the root's."""
+    sampler: StageSampler | None = None
+    """What an epoch of this stage draws its training samples by; none: every sample once. Default: the root's."""
     negatives: Negatives = "real"
     """Items without an object in the training part: none, real (all of them), or a number per positive item."""
     validation_negatives: Negatives | None = None

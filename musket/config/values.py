@@ -121,6 +121,7 @@ Rate: TypeAlias = Annotated[float, Field(gt=0, le=100), READ_NUMBER]
 Decay: TypeAlias = Annotated[float, Field(ge=0, le=10), READ_NUMBER]
 Portion: TypeAlias = Annotated[float, Field(gt=0, le=1), READ_NUMBER]
 Sampler: TypeAlias = Literal["balanced", "weighted", "sqrt"]
+StageSampler: TypeAlias = Literal["balanced", "weighted", "sqrt", "none"]
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
 

@@ -156,7 +156,7 @@ def _say_classes(spec: NetworkSpec, head: HeadLabels, inspection: Inspection, fo
             [f"{head.names[number]} ({counts[number]})" for number in rare.tolist()],
         )
     shown = counts[counts > 0]
-    evened = spec.class_weights or spec.sampler or any(stage.sampler for stage in spec.stages)
+    evened = spec.class_weights or spec.sampler or any(stage.sampler not in (None, "none") for stage in spec.stages)
     if shown.max() >= _UNEVEN * shown.min() and not evened:
         most, least = (
             head.names[int(counts.argmax())],

@@ -72,7 +72,7 @@ def training_samples(
     if spec.noTrain:
         return PartSampler(()), 0
     part, stage = data.folds[fold].train, spec.stages[number]
-    shares = sampling_shares(spec, data, stage.sampler or spec.sampler)
+    shares = sampling_shares(spec, data, None if stage.sampler == "none" else stage.sampler or spec.sampler)
     sampler = PartSampler(part, stage.negatives, data.is_positive, shares=shares, count=len(data.ids))
     kept = max(1, round(len(sampler) * subsample)) if len(sampler) else 0
     if kept < spec.batch:

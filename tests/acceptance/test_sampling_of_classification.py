@@ -227,6 +227,18 @@ def test_a_sampler_that_cannot_be_is_refused_before_training(tmp_path: Path) -> 
     assert not (tmp_path / "a" / "weights").exists()
 
 
+def test_a_stage_may_draw_every_sample_once_again(tmp_path: Path) -> None:
+    stages = [{"epochs": 1}, {"epochs": 1, "sampler": "none"}]
+    cfg = toy_labels.experiment(tmp_path, **PLAIN, sampler="balanced", stages=stages)
+    data = cfg._prepare(Marked())
+    drawn = [
+        Counter(sample_of(draw, 30)[0] for draw in training_samples(cfg.spec, data, 0, stage)[0].order(0, 1))
+        for stage in (0, 1)
+    ]
+    assert max(drawn[0].values()) > 1
+    assert drawn[1] == Counter(data.folds[0].train)
+
+
 def test_a_sample_drawn_again_is_augmented_anew(tmp_path: Path) -> None:
     changes: dict[str, Any] = {**PLAIN, "augmentation": {"Affine": {"rotate": [-90, 90]}}, "sampler": "balanced"}
     cfg = toy_labels.experiment(tmp_path, **changes)
