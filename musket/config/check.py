@@ -21,6 +21,7 @@ from musket.config.schema import (
     DIALECT_ALIASES,
     DIALECTS,
     NOT_YET,
+    ClassificationSpec,
     ExperimentSpec,
     ImageSpec,
     NetworkSpec,
@@ -109,6 +110,7 @@ def check(
     problems += found
     options, findings = _own_keys(root, model, vocabulary)
     spec, absent, found_types = _validated(model, root)
+    absent |= {"architecture_options"} if findings else set()
     findings += found_types
     spec, found_meaning, remarks = _meaning(spec, options, absent, vocabulary)
     findings += found_meaning
@@ -337,11 +339,14 @@ def _meaning(
     """Names and keys that must fit each other. Returns the spec in canonical names, problems and remarks."""
     if isinstance(spec, NetworkSpec) and not spec.activation and spec.classes is not None:
         spec = spec.model_copy(update={"activation": output_checks.default_activation(spec.classes)})
+    of_heads = list(output_checks.check_heads(spec, absent)) if isinstance(spec, NetworkSpec) else []
+    mismatched = {str(finding.loc[0]) for finding in of_heads} & logged_figures.OF_HEADS
     findings = [
         *cross_checks.check_optimizer(spec, vocabulary),
-        *logged_figures.check_metrics(spec, absent, vocabulary),
+        *logged_figures.check_metrics(spec, absent | mismatched, vocabulary),
     ]
-    findings += [*logged_figures.check_final_metrics(spec, vocabulary), *cross_checks.check_data(spec, vocabulary)]
+    findings += logged_figures.check_final_metrics(spec, absent | mismatched, vocabulary)
+    findings += cross_checks.check_data(spec, vocabulary)
     findings += check_preprocessing(spec.preprocessing, vocabulary.preprocessors, spec.declarations)
     if isinstance(spec, ImageSpec):
         findings += [*cross_checks.check_freezing(spec, vocabulary), *cross_checks.check_images(spec, absent)]
@@ -349,13 +354,13 @@ def _meaning(
     if not isinstance(spec, NetworkSpec):
         spec, found = bind_all(spec, vocabulary, lambda stages: ())
         return spec, [*findings, *found], remarks
-    findings += [
-        *output_checks.check_heads(spec, absent),
-        *output_checks.check_network(spec, options, absent, vocabulary),
-    ]
+    findings += [*of_heads, *output_checks.check_network(spec, options, absent, vocabulary)]
     findings += output_checks.check_losses(spec, absent, vocabulary)
     network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}
+    if isinstance(spec, ClassificationSpec):
+        known = known and not (absent | mismatched) & logged_figures.OF_HEADS
+        findings += logged_figures.check_head_names(spec, vocabulary) if known else ()
     columns = logged_figures.logged(network, vocabulary) if known else []
     if columns and "primary_metric" not in spec.model_fields_set and spec.primary_metric not in columns:
         spec = spec.model_copy(update={"primary_metric": "val_loss", "primary_metric_mode": "min"})

@@ -14,10 +14,13 @@ from musket.config.tree import closest, describe
 from musket.config.values import FinalMetric
 from musket.config.vocabulary import Finding, Findings, Vocabulary, missing_entry
 
+OF_HEADS = frozenset({"classes", "activation", "head_names"})
+"""Keys that must be right before anything can be said of the figures of heads."""
+
 
 def check_metrics(spec: ExperimentSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
     """Metrics exist, and say something of one head at least."""
-    unfit = {*absent} & {"classes", "activation", "head_names"}
+    unfit = {*absent} & OF_HEADS
     for position, name in enumerate(spec.metrics):
         bare = name.removeprefix("val_")
         if bare not in vocabulary.metrics:
@@ -32,7 +35,28 @@ def _judged(spec: ClassificationSpec, metric: str, vocabulary: Vocabulary) -> bo
     return bool(vocabulary.metric_columns(metric, spec.head_activations, spec.named_heads))
 
 
-def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Findings:
+def check_head_names(spec: ClassificationSpec, vocabulary: Vocabulary) -> Findings:
+    """No column of a head reads as another figure."""
+    if len(spec.head_sizes) == 1:
+        return
+    metrics = [name for name in plain_metrics(spec.metrics) if name in vocabulary.metrics]
+    said: set[str] = set()
+    for head in spec.named_heads:
+        if f"_{head}".endswith("_holdout"):
+            words = f"columns such as accuracy_{head} would read as figures of the holdout; call the head otherwise"
+            yield Finding(("head_names",), f"found {describe(head)}; {words}")
+            said.add(head)
+    heads = {name: vocabulary.metric_columns(name, spec.head_activations, spec.named_heads) for name in metrics}
+    for figure, columns in (("loss", [f"loss_{head}" for head in spec.named_heads]), *heads.items()):
+        for column in columns:
+            head, other = column.removeprefix(f"{figure}_"), vocabulary.figure_of(column)[0]
+            if column != figure and other not in ("", figure) and head not in said:
+                words = f"the column {column} would read as a figure of {other}; call the head otherwise"
+                yield Finding(("head_names",), f"found {describe(head)}; {words}")
+                said.add(head)
+
+
+def check_final_metrics(spec: ExperimentSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
     """Final metrics exist, and so does the figure the experiment is judged by."""
     for position, metric in enumerate(spec.final_metrics):
         bare = bare_figure(metric.name)
@@ -49,7 +73,9 @@ def check_final_metrics(spec: ExperimentSpec, vocabulary: Vocabulary) -> Finding
         yield Finding(("experiment_result",), f"found {describe(spec.experiment_result)}; {message}")
     if bare in vocabulary.metrics or bare in vocabulary.final_metrics or bare == "loss":
         return
-    if isinstance(spec, ClassificationSpec) and bare in _metric_columns(spec, vocabulary):
+    if isinstance(spec, ClassificationSpec) and (
+        {*absent} & {"metrics", *OF_HEADS} or logged_as(bare, _metric_columns(spec, vocabulary), vocabulary)
+    ):
         return
     own = [bare_figure(metric.name) for metric in spec.final_metrics]
     if not any(_further_figure(bare, name, vocabulary) for name in own):
@@ -126,23 +152,27 @@ def _columns(names: Sequence[str], spec: NetworkSpec) -> list[str]:
 
 
 def logged_as(name: str, columns: Sequence[str], vocabulary: Vocabulary) -> str | None:
-    """The logged name that ``name`` means, by any alias of its metric; None when it is not logged."""
+    """The logged name that ``name`` means, by any alias of its metric; None when it is not logged.
+
+    What classes there are only the data says: ``<metric>_<anything>`` is a figure of a metric of single classes.
+    """
     if name in columns:
         return name
-    prefix = "val_" if name.startswith("val_") else ""
-    bare = name.removeprefix("val_")
-    if bare not in vocabulary.metrics:
+    figure, rest = vocabulary.figure_of(name.removeprefix("val_"))
+    if figure not in vocabulary.metrics:
         return None
-    own = vocabulary.metrics.get(bare).name
+    metric = vocabulary.metrics.get(figure)
+    same: dict[str, str] = {}  # what follows the metric -> the column
     for column in columns:
-        other = column.removeprefix("val_")
-        if (
-            column.startswith("val_") == bool(prefix)
-            and other in vocabulary.metrics
-            and vocabulary.metrics.get(other).name == own
-        ):
-            return column
-    return None
+        other, tail = vocabulary.figure_of(column.removeprefix("val_"))
+        alike = column.startswith("val_") == name.startswith("val_") and other in vocabulary.metrics
+        if alike and vocabulary.metrics.get(other).name == metric.name:
+            same.setdefault(tail, column)
+    if rest in same or not metric.facts.get("per_class"):
+        return same.get(rest)
+    heads = [tail for tail in same if tail] or list(same)  # only heads have columns of single classes, if there are any
+    of_head = max((tail for tail in heads if rest.startswith(f"{tail}_")), key=len, default=None)
+    return None if of_head is None else same[of_head] + rest.removeprefix(of_head)
 
 
 def check_primary(spec: NetworkSpec, columns: Sequence[str], vocabulary: Vocabulary) -> Findings:

@@ -70,7 +70,7 @@ def check_heads(spec: NetworkSpec, absent: Collection[str]) -> Findings:
         yield from _check_class_weights(spec)
     if isinstance(spec, ClassificationSpec) and spec.head_names and "head_names" not in absent:
         wrong = len(spec.head_names) != len(spec.head_sizes)
-        if wrong or len(set(spec.head_names)) < len(spec.head_names):
+        if wrong or len({name.lower() for name in spec.head_names}) < len(spec.head_names):
             wanted = f"{len(spec.head_sizes)} different name{'s' if len(spec.head_sizes) != 1 else ''}, one per head"
             yield Finding(("head_names",), f"found {', '.join(spec.head_names)}; classes asks for {wanted}")
 
@@ -109,10 +109,12 @@ def check_network(
         yield Finding(("architecture",), missing_entry(registry, name))
     if isinstance(spec, SegmentationSpec):
         yield from _check_encoder(spec, entry, options, absent, vocabulary)
-    elif isinstance(spec, ClassificationSpec) and entry is not None and isinstance(entry.target, str):
+    elif isinstance(spec, ClassificationSpec) and entry is not None and not isinstance(entry.target, str):
+        yield from _check_own_network(spec, entry)
+    elif isinstance(spec, ClassificationSpec) and entry is not None:
         pooling = None if "pooling" in absent else spec.pooling
-        problem = vocabulary.check_network(entry.name, options, pooling)
-        if problem:
+        fits = "architecture_options" in absent  # they were refused: nothing can be built with them
+        if not fits and (problem := vocabulary.check_network(entry.name, options, pooling)):
             yield Finding(("architecture",), problem)
         elif "weights" not in absent and (problem := vocabulary.check_network_weights(spec.weights, entry.name)):
             yield Finding(("weights",), problem)
@@ -124,6 +126,17 @@ def check_network(
         elif head.activation and vocabulary.activations.get(head.activation).name == "softmax" and head.classes == 1:
             message = "softmax over one class is 1 everywhere; use sigmoid, or classes: 2 or more"
             yield Finding(head.at("activation"), message)
+
+
+def _check_own_network(spec: ClassificationSpec, entry: Entry) -> Findings:
+    """A network of the user's own takes what is asked of it."""
+    takes = options_of(entry)
+    parameters = {"weights": "weights", "pooling": "pooling", "dropout": "dropout", "copyWeights": "copy_weights"}
+    for key, parameter in parameters.items():
+        asked = getattr(spec, key) not in (None, type(spec).model_fields[key].default)
+        if asked and not takes.open and parameter not in takes.named:
+            words = f"no effect: {entry.name} takes no {parameter}; give its function that parameter, or leave this out"
+            yield Finding((key,), words, key=True)
 
 
 def _check_encoder(

@@ -80,13 +80,25 @@ class Vocabulary:
 
     def direction(self, name: str) -> str | None:
         """``min`` or ``max`` for a logged value (with or without ``val_``), None when nobody has said."""
-        bare = name.removeprefix("val_")
-        if bare == "loss":
+        figure, rest = self.figure_of(name.removeprefix("val_"))
+        if f"{figure}{rest}" == "loss" or rest.startswith("loss_"):
             return "min"
         for registry in (self.metrics, self.losses, self.final_metrics):
-            if bare in registry and (mode := registry.get(bare).facts.get("mode")) in ("min", "max"):
+            if figure in registry and (mode := registry.get(figure).facts.get("mode")) in ("min", "max"):
                 return str(mode)
         return None
+
+    def figure_of(self, column: str) -> tuple[str, str]:
+        """The longest figure a column begins with, and what follows: nothing, or ``_<head>``, or ``_<class>``.
+
+        Args:
+            column: without ``val_``. Of one that begins with no figure all follows.
+        """
+        ends = [len(column), *(place for place in reversed(range(len(column))) if column[place] == "_")]
+        registries = (self.metrics, self.losses, self.final_metrics)
+        known = (end for end in ends if any(column[:end] in registry for registry in registries))
+        end = next(known, 0)
+        return column[:end], column[end:]
 
 
 @dataclass(frozen=True)

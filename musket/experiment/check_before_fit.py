@@ -9,6 +9,7 @@ from musket.core.errors import ArtifactError
 from musket.core.runtime import derive_seed
 from musket.core.types import Unit
 from musket.experiment import build
+from musket.experiment.class_columns import check_class_columns
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.unit import FitContext, initial_path, primary_monitor
 
@@ -40,10 +41,12 @@ def check_network(context: FitContext) -> None:
 
     Raises:
         ArtifactError: ``initial_weights`` are no weights, or belong to another network.
+        ConfigError: a figure of a single class decides, and the data has no such class.
         TrainingError: nobody knows which way the figure of ``primary_metric`` or of a callback gets better.
         ModelError, TrainingError: the network has no encoder for ``layer_decay``.
     """
     spec = context.spec
+    check_class_columns(spec, context.samples.dataset)
     primary_monitor(spec)
     for stage in spec.stages:
         build.build_callbacks(spec, stage)

@@ -18,6 +18,7 @@ from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
+from musket.experiment.class_columns import check_class_columns
 from musket.experiment.class_names import class_names
 from musket.experiment.findings import (
     Found,
@@ -115,6 +116,14 @@ def check_data(
     _say_training_view(spec, data, inspection, found)
     samples = samples_of(spec, data)
     try:
+        with found.listening():
+            check_class_columns(spec, samples.dataset)
+    except ConfigError as error:
+        for problem in error.problems:
+            found.problem(f"{problem.key}: {problem.message}")
+    except DataError as error:
+        found.problem(str(error))
+    try:
         background_for(spec, folders)
         if spec.dumpPredictionsToCSV:
             check_rows(data.dataset)
@@ -144,7 +153,8 @@ def _say_targets(spec: NetworkSpec, dataset: Any, inspection: Inspection, found:
         return []
     try:
         told, names = labels_told.class_names(dataset), class_names(dataset, spec)
-    except DataError:  # parts of other classes: said already by who wanted to split them
+    except DataError as error:  # parts of other classes: who wanted to split them may have said it
+        found.problem(str(error))
         told = names = None
     say_unfit_names(told, heads, names, found)
     labels = labels_of(heads, names, inspection)

@@ -32,7 +32,9 @@ class Found:
     warnings: list[Finding] = field(default_factory=list)
 
     def problem(self, message: str, names: Iterable[str] = ()) -> None:
-        self.problems.append(Finding(message, tuple(names)))
+        found = Finding(message, tuple(names))
+        if found not in self.problems:  # what stops several steps is one problem
+            self.problems.append(found)
 
     def warn(self, message: str, names: Iterable[str] = ()) -> None:
         self.warnings.append(Finding(message, tuple(names)))

@@ -10,6 +10,7 @@ Facts of a metric, all optional:
     options: of the class behind the metric, in every form.
     of: the heads it makes sense for, absent: any. "classes": heads of classes; "exclusive": heads of exclusive classes
         if there are any, else those of classes; "values": heads of plain values if there are any, else all.
+    per_class: True if every class has a column of its own, ``<metric>_<class>``.
     same_shape: the function wants truth and prediction of one shape.
     adopted: the entry is a loss.
     figure, empty, best_threshold: (final metrics) options of PerItem.
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Literal
 
-from musket.core.heads import HeadKind, kind_of
+from musket.core.heads import HeadKind, Heads, distinct, kind_of
 from musket.core.registry import Registry
 
 METRICS = Registry("metric")
@@ -74,6 +75,31 @@ def columns_of(name: str, activations: Sequence[str], heads: Sequence[str]) -> l
     return [name, *(f"{name}_{heads[position]}" for position in positions)]
 
 
+def class_columns(names: Iterable[str], heads: Heads) -> list[str]:
+    """The columns of single classes, ``<metric>_<class>`` or of several heads ``<metric>_<head>_<class>``.
+
+    Args:
+        names: metrics, as the user wrote them; those without such columns are passed over.
+        heads: with the names of their classes, as far as they are known.
+    """
+    columns = []
+    for name in names:
+        if name in METRICS and METRICS.get(name).facts.get("per_class"):
+            for position in heads_of(name, heads.activations):
+                column = name if len(heads.sizes) == 1 else f"{name}_{heads.names[position]}"
+                told = heads.classes[position] if heads.classes else ()
+                columns += [f"{column}_{of}" for of in names_of_classes(told, heads.sizes[position])]
+    return columns
+
+
+def names_of_classes(told: Sequence[str], count: int) -> list[str]:
+    """What the columns of ``count`` classes end in: their names, the last ones if there are more, else numbers from 0.
+
+    Names that come again are numbered; see :func:`musket.core.heads.distinct`.
+    """
+    return distinct([str(name) for name in told[-count:]] or [str(number) for number in range(count)])
+
+
 def adopt(losses: Registry) -> None:
     """Make every loss a metric, except where a metric has the name already. May be called again after new losses came.
 
@@ -110,7 +136,7 @@ def direction(name: str) -> Mode | None:
         "max", "min", or None when nobody has said.
     """
     _, bare, _ = _parts(name)
-    metric, head = _of_head(bare)
+    metric, head = split_figure(bare)
     if metric in METRICS:
         return METRICS.get(metric).facts.get("mode")
     if metric in FINAL_METRICS and not head:
@@ -127,7 +153,7 @@ def find_column(name: str, columns: Iterable[str]) -> str | None:
     if name in columns:
         return name
     before, bare, after = _parts(name)
-    metric, head = _of_head(bare)
+    metric, head = split_figure(bare)
     if metric not in METRICS:
         return None
     spellings = (METRICS.get(metric).name, *METRICS.aliases(metric))
@@ -143,7 +169,7 @@ def _parts(name: str) -> tuple[str, str, str]:
     return before, core, bare[len(core) :]
 
 
-def _of_head(column: str) -> tuple[str, str]:
+def split_figure(column: str) -> tuple[str, str]:
     """The longest metric that a column begins with, and what follows: nothing, or ``_<head>``."""
     ends = [len(column), *(position for position in reversed(range(len(column))) if column[position] == "_")]
     known = (end for end in ends if column[:end] in METRICS or column[:end] in FINAL_METRICS)
@@ -200,6 +226,7 @@ def _fill() -> None:
         f"{counts}:Dice",
         "Dice at 0.5 of all pixels of the epoch together.",
         mode="max",
+        of="classes",
         evaluation=f"{counts}:DicePerClass",
     )
     add(
@@ -208,9 +235,17 @@ def _fill() -> None:
         "Soft overlap of each image (in training); IoU at 0.5 (on finished predictions).",
         aliases=("iou_coef",),
         mode="max",
+        of="classes",
         evaluation=f"{counts}:IoUPerClass",
     )
-    add("iot", f"{counts}:HardOverlap", "Overlap of each image at 0.5.", aliases=("iot_coef",), mode="max")
+    add(
+        "iot",
+        f"{counts}:HardOverlap",
+        "Overlap of each image at 0.5.",
+        aliases=("iot_coef",),
+        mode="max",
+        of="classes",
+    )
     add(
         "macro_f1",
         f"{counts}:MacroF1",
@@ -267,7 +302,7 @@ def _fill_classes() -> None:
                 options = {"figure": figure, "average": average}
                 add(name, f"{classes}:ClassFigure", f"{what}, {how}.", aliases=aliases, options=options)
         summary = f"{what}, of every class: <name>_<class>; their mean under the name itself."
-        add(f"per_class_{figure}", f"{classes}:FigurePerClass", summary, options={"figure": figure})
+        add(f"per_class_{figure}", f"{classes}:FigurePerClass", summary, per_class=True, options={"figure": figure})
 
     add(
         "balanced_accuracy",

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from musket.metrics.catalogue import Mode
+from musket.metrics.catalogue import Mode, names_of_classes
 from musket.metrics.metric import Metric
 from musket.metrics.tally import Tally, accumulator
 
@@ -62,7 +62,7 @@ class FigurePerClass(ClassFigure):
     """The macro mean under the name itself, and every class under ``<name>_<class>``.
 
     Attributes:
-        classes: what the classes are called, the last ones if there are more names; empty: their numbers, from 0.
+        classes: what the classes are called; see :func:`musket.metrics.catalogue.names_of_classes`.
     """
 
     classes: Sequence[str] = ()
@@ -74,7 +74,7 @@ class FigurePerClass(ClassFigure):
         if self._sums is None:
             return super().figures()
         values = class_figure(self.figure, self._sums.cpu().double().view(3, -1)).tolist()
-        names = (self.classes or range(len(values)))[-len(values) :]
+        names = names_of_classes(self.classes, len(values))
         return super().figures() | {f"{self.name}_{of}": value for of, value in zip(names, values, strict=True)}
 
 

@@ -8,6 +8,8 @@ import pytest
 import toy_labels
 
 import musket
+from musket.artifacts.checkpoint import read_metadata
+from musket.core.errors import ConfigError
 from musket.data.dataset import CompositeDataSet, SubDataSet
 from musket.experiment.class_names import class_names
 from musket.report.check_facts import ClassFacts
@@ -254,6 +256,54 @@ def test_parts_of_different_classes(tmp_path: Path, stratified: bool) -> None:
     assert not report.ok
     (problem,) = [each for each in report.problems if "different classes" in each.message]
     assert "['left', 'middle', 'right'] and ['middle', 'right', 'top']" in problem.message
+
+
+@pytest.mark.parametrize("metrics", [[], ["per_class_f1"]])
+def test_parts_of_other_classes(tmp_path: Path, metrics: list[str]) -> None:
+    parts = CompositeDataSet([Given(THIRDS), Given(THIRDS, classes=["a", "b", "c"])])
+    parts.sample_ids = lambda: [f"sample {index}" for index in range(len(parts))]  # type: ignore[attr-defined]
+    (problem,) = checked(tmp_path, parts, metrics=metrics, primary_metric="val_loss").problems
+    assert "the parts of the dataset have different classes" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"primary_metric": "val_per_class_f1_top"}, "primary_metric"),
+        ({"experiment_result": "per_class_f1_top_holdout"}, "experiment_result"),
+        ({"callbacks": {"EarlyStopping": {"monitor": "val_per_class_f1_top"}}}, "callbacks"),
+        (
+            {"stages": [{"epochs": 1, "extra_callbacks": {"ReduceLROnPlateau": {"monitor": "per_class_f1_top"}}}]},
+            "stages[0].extra_callbacks",
+        ),
+    ],
+)
+def test_figures_of_classes_that_are_not_there(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    settings = {"metrics": ["per_class_f1"], "primary_metric": "val_loss"} | changes
+    (problem,) = checked(tmp_path, Given(THIRDS), **settings).problems
+    assert problem.message.startswith(f"{key}: ")
+    there = "There are per_class_f1_left, per_class_f1_middle, per_class_f1_right"
+    assert problem.message.endswith(there)
+    with pytest.raises(ConfigError, match=there):
+        toy_labels.experiment(tmp_path, **settings).fit(Given(THIRDS))
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_single_class_may_decide(tmp_path: Path) -> None:
+    stop = {"EarlyStopping": {"monitor": "val_per_class_f1_left", "patience": 1}}
+    settings: dict[str, Any] = {"primary_metric": "val_per_class_f1_middle", "experiment_result": "per_class_f1_right"}
+    changes = {"metrics": ["per_class_f1"], "folds_count": 1, "callbacks": stop, **settings}
+    cfg = toy_labels.experiment(tmp_path, **changes)
+    assert not cfg.check(Given(THIRDS), estimate=False).problems
+    cfg.fit(Given(THIRDS))
+    assert "val_per_class_f1_middle" in read_metadata(cfg.layout.weights(0, 0))
+
+
+def test_classes_of_one_name_are_warned_of(tmp_path: Path) -> None:
+    dataset = Given(THIRDS, classes=["a", "b", "a"])
+    warned(
+        checked(tmp_path, dataset, metrics=["per_class_f1"], primary_metric="val_loss"), "several classes are called a"
+    )
 
 
 def test_unreadable_pictures(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from musket.core.errors import TrainingError
 from musket.core.heads import Heads
 from musket.losses.catalogue import LOSSES
 from musket.metrics.build import MetricSet, build_metric
-from musket.metrics.catalogue import METRICS, adopt, columns_of, heads_of
+from musket.metrics.catalogue import METRICS, adopt, class_columns, columns_of, heads_of
 
 CLASSES = 4
 SOFTMAX = Heads((CLASSES,), ("softmax",), ("0",))
@@ -206,6 +206,15 @@ def test_every_class_has_a_figure_of_its_own():
     assert math.isnan(MetricSet(["per_class_f1"], heads=SOFTMAX).compute()["per_class_f1"])
 
 
+def test_classes_of_one_name_keep_columns_of_their_own():
+    _, truth, scores = labels(2)
+    heads = Heads((CLASSES,), ("softmax",), ("0",), (("cat", "cat_2", "cat", "dog"),))
+    found = figures(["per_class_recall"], heads, truth, scores)
+    columns = [f"per_class_recall_{of}" for of in ("cat", "cat_2", "cat_3", "dog")]
+    assert list(found) == ["per_class_recall", *columns]
+    assert class_columns(["recall", "per_class_recall"], heads) == columns
+
+
 def test_figures_of_heads_and_their_mean():
     _, first, of_first = labels(2)
     second, of_second = multilabel(5, classes=2)
@@ -252,6 +261,9 @@ def test_the_mean_leaves_out_heads_whose_figure_is_undefined():
         ("cosine", ["softmax", "none"], [0, 1]),
         ("roc_auc", ["none", "relu"], []),
         ("roc_auc", ["my_own"], [0]),
+        ("dice", ["none", "hard_sigmoid"], [1]),
+        ("iou", ["none"], []),
+        ("iot", ["none"], []),
     ],
 )
 def test_heads_a_metric_makes_sense_for(name, activations, positions):
