@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -23,10 +24,14 @@ _ORANGE, _BLUE, _GREEN, _DARK = "#D55E00", "#0072B2", "#009E73", "#333333"
 _LONGEST = 24  # characters of a name
 _NUMBERED = 40  # classes up to which counts are written into the cells
 _MOST_VALUES = 9
+_PLOT = 4.0  # inches of a plot of numbers
 _DPI = 110
 _NAMED = 120  # classes up to which a confusion matrix names them
 _WIDEST = 24.0  # inches of a confusion matrix
 _MOST_ROWS = 150
+_PAD = 11  # pixels around a picture
+_ROOM, _ABOVE, _BESIDE, _TITLE = 4.0, 0.8, 1.0, 15.2  # inches on the left and below, above, on the right, of a title
+_LONGEST_TITLE = 110
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
@@ -148,12 +153,11 @@ def draw_values(
     shown = min(len(names), _MOST_VALUES)
     across = min(3, shown)
     down = math.ceil(shown / across)
-    figure = Figure(figsize=(4.6 * across, 4.6 * down), layout="constrained")
-    plots = figure.subplots(down, across, squeeze=False).ravel()
+    apart = _PLOT + 1.1
+    figure, plots = _placed(
+        *((number % across * apart, (down - 1 - number // across) * apart, _PLOT, _PLOT) for number in range(shown))
+    )
     for number, axes in enumerate(plots):
-        if number >= shown:
-            axes.set_axis_off()
-            continue
         asked, found = truth[:, number], values[:, number]
         finite = np.isfinite(found)
         every = np.concatenate([asked, found[finite]])
@@ -166,7 +170,6 @@ def draw_values(
         )
         axes.set_xlim(low - pad, high + pad)
         axes.set_ylim(low - pad, high + pad)
-        axes.set_aspect("equal")
         axes.grid(color="#eeeeee")
         axes.set_axisbelow(True)
         axes.set_xlabel("truth")
@@ -175,15 +178,27 @@ def draw_values(
         before = f"{shortened(names[number], _LONGEST)}: " if len(names) > 1 else ""
         _title(axes, f"{before}MAE {mae:.4g}   RMSE {rmse:.4g}   R² {r2:.3f}", 9)
     more = f" (the first {shown} of {len(names)} numbers)" if len(names) > shown else ""
-    figure.suptitle(f"{title}{more}", fontsize=10, parse_math=False)
+    above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 26), "textcoords": "offset points"}
+    words = shortened(f"{title}{more}", _LONGEST_TITLE)
+    plots[0].annotate(words, (0, 1), fontsize=10, parse_math=False, **above)
     return figure
 
 
 def as_png(figure: Figure) -> bytes:
-    """A figure as a PNG file."""
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.1)
-    return target.getvalue()
+    """A figure as a PNG file, without the room around it that nothing is drawn in.
+
+    It is drawn once and cut out: to have matplotlib measure all texts beforehand takes as long as to draw them.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    inked = pixels.view(np.uint32)[..., 0] != np.iinfo(np.uint32).max
+    top, bottom, left, right = (
+        edge for axis in (1, 0) for edge in np.flatnonzero(inked.any(axis))[[0, -1]] + (-_PAD, _PAD + 1)
+    )
+    drawn = pixels[max(0, top) : bottom, max(0, left) : right]
+    compressed = (cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT)
+    return cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGBA2BGR), compressed)[1].tobytes()
 
 
 _NUMBER: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": 8, "color": _DARK}
@@ -200,12 +215,13 @@ def _rows(names: Sequence[str]) -> tuple[Figure, Axes]:
 
 
 def _placed(*places: tuple[float, float, float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure with axes at (left, bottom, width, height) in inches; :func:`as_png` adds the room that texts take."""
-    width = max(left + across for left, _, across, _ in places)
-    height = max(bottom + up for _, bottom, _, up in places)
-    figure = Figure(figsize=(width, height))
+    """A figure with axes at (left, bottom, width, height) in inches, and room for texts around them."""
+    right = max(left + across for left, _, across, _ in places)
+    top = max(bottom + up for _, bottom, _, up in places)
+    width, height = _ROOM + max(right + _BESIDE, _TITLE), _ROOM + top + _ABOVE
+    figure = Figure(figsize=(width, height), dpi=_DPI)
     return figure, [
-        figure.add_axes((left / width, bottom / height, across / width, up / height))
+        figure.add_axes(((_ROOM + left) / width, (_ROOM + bottom) / height, across / width, up / height))
         for left, bottom, across, up in places
     ]
 
@@ -217,4 +233,5 @@ def _legend(axes: Axes, rows: int) -> None:
 
 
 def _title(axes: Axes, text: str, size: int = 10) -> None:
-    axes.set_title(text, fontsize=size, loc="left", parse_math=False)
+    words = shortened(text, _LONGEST_TITLE)
+    axes.set_title(words, fontsize=size, loc="left", y=1.0, parse_math=False)  # without y all ticks are measured

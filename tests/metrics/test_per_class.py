@@ -145,14 +145,13 @@ def test_a_hundred_thousand_samples_take_no_time():
     assert found == pytest.approx([0.75] * 4, abs=1e-3)
 
 
-@pytest.mark.parametrize("is_exclusive", [True, False])
-def test_many_classes_take_little_memory(is_exclusive):
+def test_many_classes_take_little_memory():
     rng = np.random.default_rng(1)
     scores = rng.random((400, 1000), dtype=np.float32)
     truth = scores == scores.max(axis=1, keepdims=True)
     tracemalloc.start()
-    rows = per_class(truth, scores, exclusive=is_exclusive)
+    rows = per_class(truth, scores, exclusive=True)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(row.support for row in rows) == 400
-    assert most < scores.nbytes
+    assert most < 0.6 * scores.nbytes

@@ -122,6 +122,17 @@ def test_errors_of_a_number_that_is_the_same_everywhere() -> None:
     assert np.isnan(value_errors(np.ones(3), np.ones(3))[3])
 
 
+def test_nothing_is_cut_from_pictures(tmp_path: Path) -> None:
+    heads = Heads((5, 2, 4), ("softmax", "sigmoid", "linear"), ("W" * 99, "flags", "numbers"))
+    names = [[40 * wide for wide in "WMQO@"], ["W" * 40, "M" * 40], ["W" * 40, "b", "c", "d"]]
+    truth = np.column_stack([np.eye(5)[CLASSES], CLASSES > 1, CLASSES > 2, 1e-9 * np.outer(CLASSES, [1, 2, 3, 4])])
+    for path in write_evaluation(tmp_path, "validation of it all", truth, truth + 0.1, heads, names)[1::2]:
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        for edge in (picture[:5], picture[-5:], picture[:, :5], picture[:, -5:]):
+            assert (edge == 255).all(), f"{path.name}: something ends at the edge"
+
+
 @pytest.mark.parametrize("count", [2, 10, 60, 130])
 def test_pictures_grow_with_the_classes(tmp_path: Path, count: int) -> None:
     classes = np.arange(3 * count) % count
