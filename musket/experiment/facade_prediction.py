@@ -173,7 +173,7 @@ class Predicting:
         table = not (self.spec.gives_maps or binaryArray)
         write, suffix = (write_npy, "npy") if binaryArray else (write_png, "png")
         names = {} if table else _separate_names(dataset.sample_ids())
-        columns = self._score_columns() if table else []
+        columns = self._score_columns(fold, stage) if table else []
         rows = []
         with _reported() as failures:
             for scored in self._on_dataset(dataset, fold, stage, limit, batchSize, ttflips, weights, failures=failures):
@@ -184,11 +184,14 @@ class Predicting:
             if table:
                 write_rows(folder / PREDICTIONS, rows)
 
-    def _score_columns(self) -> list[str]:
+    def _score_columns(self, fold: Choice, stage: Choice) -> list[str]:
         """Names of the scores of a vector in tables."""
+        from musket.experiment.inference import choose
         from musket.experiment.submission import score_columns_of
 
-        return score_columns_of(self._self)
+        keys = choose(self.spec, self._fold_count(), fold, stage)
+        weights = (self.layout.weights(key.fold, key.stage) for key in keys)
+        return score_columns_of(self._self, [path for path in weights if path.exists()])
 
     def submit(
         self,
@@ -210,13 +213,15 @@ class Predicting:
             path: of the table. It appears whole or not at all.
             stage: default the last one.
             treshold: scores above it count as object or class, where classes do not exclude each other; ``"best"``:
-                for every class that of :meth:`find_thresholds`.
+                for every class that of :meth:`find_thresholds`. Without effect, and a warning, where there are only
+                columns of scores.
 
         Returns:
             what was written.
 
         Raises:
-            DataError: some samples could not be predicted or encoded; nothing is written then.
+            DataError: some samples could not be predicted or encoded, the dataset is empty, or it has other classes than
+                the one trained on; nothing is written then.
             MusketError: a threshold that is none, or ``"best"`` where there is nothing to search.
         """
         from musket.experiment.submission import submit

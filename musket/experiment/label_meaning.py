@@ -72,6 +72,11 @@ def difference(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     return ""
 
 
+def stored_class_names(paths: Sequence[Path]) -> list[list[str]] | None:
+    """Names of the classes of every head, as the first of some weights files tells them; None in older ones."""
+    return checkpoint.read_metadata(paths[0]).get("labels", {}).get("class_names") if paths else None
+
+
 def refuse_other_labels(paths: Iterable[Path], dataset: Any, spec: NetworkSpec) -> None:
     """What networks say must mean what a dataset means; weights that do not tell, older ones, may mean anything.
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from musket.artifacts import checkpoint
 from musket.artifacts.files import write_atomic
 from musket.core.errors import DataError, MusketError
 from musket.core.identity import examples
@@ -25,7 +24,7 @@ from musket.experiment import inference
 from musket.experiment.build import TargetShape
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
-from musket.experiment.label_meaning import refuse_other_labels
+from musket.experiment.label_meaning import refuse_other_labels, stored_class_names
 from musket.experiment.predictions import PredictionDataSet, out_of_fold
 from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of, target_vectors
@@ -43,6 +42,7 @@ Encode = Callable[..., Any]
 """``encode(item, encode_y, treshold)`` -> a row, or a list of them."""
 
 BEST = "best"
+_PARTS = ("train", "validation", "holdout")
 
 
 def submit(
@@ -50,7 +50,7 @@ def submit(
     dataset: Any,
     path: Path,
     fold: Choice = None,
-    stage: Choice = None,
+    stage: Choice = -1,
     ttflips: Any = False,
     treshold: Any = 0.5,
 ) -> pd.DataFrame:
@@ -58,27 +58,35 @@ def submit(
     import pandas as pd
 
     dataset = _opened(experiment, dataset)
+    if not len(dataset):
+        raise DataError(f"{type(dataset).__name__} is empty; there is nothing to predict, and no table to write")
     best = isinstance(treshold, str) and treshold == BEST
-    limits = np.array(find_thresholds(experiment, stages=stage)) if best else np.array(_checked(treshold))
+    single = 0.5 if best else _checked(treshold)
     heads = heads_of(experiment.spec)
     sizes = None if heads is None else heads.sizes
     model = experiment.load_model(fold, stage)
     weights = [experiment.layout.weights(key.fold, key.stage) for key in model.keys]
     encode = _encoder(experiment, dataset, weights)
+    only_scores = encode is None and sizes is not None
+    if only_scores and (best or single != 0.5):
+        warnings.warn(
+            "this dataset has no _encode_item, so scores are written as they are; treshold has no effect", stacklevel=3
+        )
+    thresholds = np.array(find_thresholds(experiment, stages=stage)) if best and not only_scores else None
     items: dict[str, Any] = {}  # read and not encoded yet
     ids = sample_ids(dataset)
     shape = TargetShape.of(experiment.spec)
     sources = inference.dataset_sources(dataset, ids, range(len(ids)), shape, False, items.__setitem__)
-    columns = score_columns_of(experiment) if encode is None and sizes is not None else []
+    columns = score_columns_of(experiment, weights) if only_scores else []
     rows: list[Any] = []
     failures = Failures()
     for scored in model.scored(sources, failures=failures, ttflips=ttflips):
         item, scores = copy.copy(items.pop(scored.id)), scored.scores[0]  # a copy: the dataset may keep its own
         if encode is not None:
-            item.prediction = at_face(parted_at_half(scores, limits) if best else scores, sizes)
-            found = _rows_of(encode, item, 0.5 if best else float(limits))
+            item.prediction = at_face(scores if thresholds is None else parted_at_half(scores, thresholds), sizes)
+            found = _rows_of(encode, item, single)
         elif sizes is None:
-            found = rle_rows(scored.id, scores, float(limits))
+            found = rle_rows(scored.id, scores, single)
         else:
             found = score_row(scored.id, scores, columns)
         rows += [found] if isinstance(found, Mapping) else found
@@ -102,10 +110,13 @@ def _rows_of(encode: Encode, item: Any, treshold: float) -> Any:
 
 
 def _opened(experiment: Experiment, dataset: Any) -> Any:
-    """The dataset that is meant: itself, one by name, or the images of a folder."""
-    named = isinstance(dataset, str) and (dataset in experiment.spec.datasets or not Path(dataset).is_dir())
+    """The dataset that is meant: itself, one by name, the images of a folder, or for None the one trained on."""
+    named = dataset in (*experiment.spec.datasets, *_PARTS) if isinstance(dataset, str) else dataset is None
     if named:
-        return experiment.get_dataset(dataset)
+        return experiment._source(dataset)
+    if isinstance(dataset, str) and not Path(dataset).is_dir():
+        entries = ", ".join([*experiment.spec.datasets, *_PARTS])
+        raise DataError(f"{dataset!r} is neither a folder of images nor an entry of datasets (there are {entries})")
     folder = isinstance(dataset, str | Path | ConstrainedDirectory)
     return DirectoryDataSet(dataset) if folder else dataset
 
@@ -132,8 +143,7 @@ def _encoder(experiment: Experiment, dataset: Any, weights: Sequence[Path]) -> E
     as_trained = own is None or (theirs is not None and _writes_for(model, dataset))
     writer = model if as_trained else dataset
     if writer is not None:
-        stored = checkpoint.read_metadata(weights[0]).get("labels", {}).get("class_names")
-        known = stored or (None if model is None else labels.class_names(model))
+        known = stored_class_names(weights) or (None if model is None else labels.class_names(model))
         for part in _shown(writer):
             _check_classes(part, known)
         refuse_other_labels(weights, writer, experiment.spec)
@@ -197,19 +207,22 @@ def own_encoder(dataset: Any) -> Encode | None:
     return None if unable else getattr(dataset, "encode", None)
 
 
-def score_columns_of(experiment: Experiment) -> list[str]:
-    """Names of the scores of a vector in tables: those of the classes, where the dataset trained on has any.
+def score_columns_of(experiment: Experiment, weights: Sequence[Path]) -> list[str]:
+    """Names of the scores of a vector in tables: those of the classes, as the weights tell them.
 
-    Warns where it cannot be had; networks predict without it, as on another machine.
+    Of older weights, which tell none, the dataset trained on is asked; warns where it cannot be had: networks predict
+    without it, as on another machine.
     """
     heads = heads_of(experiment.spec)
     assert heads is not None, "only vectors have columns"
-    try:
-        dataset = _trained_on(experiment)
-    except MusketError as error:
-        warnings.warn(f"columns are called by number, for the classes have no names: {error}", stacklevel=2)
-        dataset = None
-    names = None if dataset is None else class_names(dataset, experiment.spec)
+    names = stored_class_names(weights)
+    if names is None:
+        try:
+            dataset = _trained_on(experiment)
+        except MusketError as error:
+            warnings.warn(f"columns are called by number, for the classes have no names: {error}", stacklevel=2)
+            dataset = None
+        names = None if dataset is None else class_names(dataset, experiment.spec)
     return score_columns(heads.sizes, names or [None] * len(heads.sizes), heads.names)
 
 
@@ -224,7 +237,7 @@ def _checked(treshold: Any) -> float:
 
 
 def find_thresholds(
-    experiment: Experiment, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = None
+    experiment: Experiment, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = -1
 ) -> list[float]:
     """See :meth:`Experiment.find_thresholds`."""
     heads = heads_of(experiment.spec)
@@ -239,7 +252,10 @@ def find_thresholds(
             "of exclusive classes the highest is taken"
         )
     data = experiment._prepare()
-    found = out_of_fold(experiment, stages, trained_folds(experiment.spec, experiment.layout, len(data.folds)))
+    folds = trained_folds(experiment.spec, experiment.layout, len(data.folds))
+    keys = inference.choose(experiment.spec, len(data.folds), folds, stages) if folds else []
+    refuse_other_labels((experiment.layout.weights(key.fold, key.stage) for key in keys), data.source, experiment.spec)
+    found = out_of_fold(experiment, stages, folds)
     positions = {sample: position for position, sample in enumerate(data.ids)}
     truth = target_vectors(experiment.spec, data, [positions[sample] for sample in found.ids])
     thresholds = np.full(len(searched), math.nan)

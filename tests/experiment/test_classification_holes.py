@@ -12,7 +12,9 @@ import torch
 import toy_labels
 
 import musket
+from musket.core.errors import DataError
 from musket.core.types import PredictionItem
+from musket.data.dataset import SubDataSet
 from musket.models.classifier_catalogue import CLASSIFIERS
 
 SHORT = {"augmentation": {}, "stages": [{"epochs": 1}, {"epochs": 1}]}
@@ -139,3 +141,35 @@ def test_tables_of_heads_that_were_called_otherwise_go(tmp_path: Path) -> None:
     assert "mine.csv" in names
     assert "validation_classes_third.csv" in names
     assert not [name for name in names if any(old in name for old in ("side", "even", "share"))]
+
+
+def test_an_empty_dataset_has_no_table(fitted: musket.Experiment, data: Filed, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is empty"):
+        fitted.submit(SubDataSet(data, []), tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize("treshold", [0.4, "best"])
+def test_a_threshold_without_effect_is_said(
+    fitted: musket.Experiment, data: Filed, tmp_path: Path, treshold: Any
+) -> None:
+    with pytest.warns(UserWarning, match="no _encode_item.*treshold has no effect"):
+        table = fitted.submit(data, tmp_path / "x.csv", treshold=treshold)
+    assert table.columns.tolist() == ["image", "left", "middle", "right"]
+
+
+def test_columns_of_scores_are_called_as_in_training(fitted: musket.Experiment, data: Filed, tmp_path: Path) -> None:
+    other = build(fitted.layout.folder)
+    renamed = Filed(data.folder)
+    renamed.classes = ("one", "two", "three")  # type: ignore[assignment]
+    fitted.predict_to_directory(data.folder, tmp_path / "before")
+    other.predict_to_directory(data.folder, tmp_path / "alone")  # knows no dataset
+    other._prepare(renamed)
+    other.predict_to_directory(data.folder, tmp_path / "after")
+    texts = [(tmp_path / name / "predictions.csv").read_text() for name in ("before", "alone", "after")]
+    assert texts[0].startswith("image,left,middle,right\n")
+    assert texts[0] == texts[1] == texts[2]
+    with pytest.raises(DataError, match="left, middle, right"):
+        other.submit(data.folder, tmp_path / "x.csv")
+    with pytest.raises(DataError, match="left, middle, right"):
+        other.evaluate_all_to_arrays(renamed, 0)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import musket
-from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError
+from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.data.dataset import CompositeDataSet, DataSet
 from musket.data.folders import DirectoryDataSet
 from musket.experiment.submission import own_encoder, parted_at_half
@@ -292,7 +292,7 @@ def f1(truth: np.ndarray, decided: np.ndarray) -> float:
 
 
 def test_thresholds_by_class_are_the_best_on_out_of_fold_predictions(fitted: musket.Experiment) -> None:
-    truth, scores = stack(fitted.predictions("oof"))
+    truth, scores = stack(fitted.predictions("oof", stage=-1))
     found = fitted.find_thresholds()
     assert len(found) == 3
     for number, threshold in enumerate(found):
@@ -370,7 +370,7 @@ def test_a_submission_is_written_as_the_dataset_encodes_its_items(fitted: musket
 def test_the_best_thresholds_serve_every_encoder(fitted: musket.Experiment, tmp_path: Path) -> None:
     frame = fitted.submit(Rows(12), tmp_path / "best.csv", treshold="best")
     thresholds = np.array(fitted.find_thresholds())
-    assert frame["Labels"].tolist() == named(fitted.predict_all_to_array(Rows(12)), thresholds)
+    assert frame["Labels"].tolist() == named(fitted.predict_all_to_array(Rows(12), stage=-1), thresholds)
 
 
 def folder_of_images(tmp_path: Path) -> Path:
@@ -546,7 +546,7 @@ def test_a_threshold_that_is_none_is_refused(fitted: musket.Experiment, tmp_path
 
 
 def test_a_name_that_is_neither_dataset_nor_folder_is_refused(fitted: musket.Experiment, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere"):
+    with pytest.raises(DataError, match="'nowhere' is neither a folder of images nor an entry of datasets"):
         fitted.submit("nowhere", tmp_path / "x.csv")
 
 

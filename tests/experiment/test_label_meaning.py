@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 import toy_labels
@@ -160,9 +161,14 @@ def test_scaled_numbers_of_parts_must_be_scaled_alike(tmp_path: Path) -> None:
         number_scales(CompositeDataSet([whole, priced(tmp_path / "b", [0.0, 4.0])]))
 
 
-def test_scaled_numbers_of_another_range_are_not_judged(tmp_path: Path) -> None:
+def test_scaled_numbers_of_another_range_are_written_by_the_range_trained_on_and_not_judged(tmp_path: Path) -> None:
     cfg = toy_labels.experiment(tmp_path / "exp", **SHORT, **NUMBERS)
     cfg.fit(priced(tmp_path / "a", [float(number) for number in range(20)]))
+    test = priced(tmp_path / "test", [0.0, 1.0, 0.5])
+    scores = cfg.predict_all_to_array(test, stage=-1)
+    np.testing.assert_allclose(cfg.submit(test, tmp_path / "x.csv")["price"], scores[:, 0] * 19, rtol=1e-5)
     other = again(tmp_path / "exp", priced(tmp_path / "b", [float(number) for number in range(1, 21)]), **NUMBERS)
     with pytest.raises(DataError, match="'price' went from 0 to 19, and goes from 1 to 20"):
         other.createSummary()
+    with pytest.raises(DataError, match="'price' went from 0 to 19, and goes from 1 to 20"):
+        other.submit(tmp_path / "test", tmp_path / "x.csv")
