@@ -220,7 +220,7 @@ class Predicting:
             what was written.
 
         Raises:
-            DataError: some samples could not be predicted or encoded, the dataset is empty, or it has other classes than
+            DataError: some samples could not be predicted or encoded, or the dataset is empty or has other classes than
                 the one trained on; nothing is written then.
             MusketError: a threshold that is none, or ``"best"`` where there is nothing to search.
         """
