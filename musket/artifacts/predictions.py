@@ -165,6 +165,7 @@ class PredictionWriter:
             return
         if self._vectors:
             self._save(self.folder / _PACKED, self._encoded_vectors(), np.savez)
+            self._vectors.clear()
         index = {"format": FORMAT, "digest": self.digest, "scale": self.scale, "ids": self._ids}
         write_atomic(self.folder / INDEX, json.dumps(index | {"sizes": self._sizes, "images": self._images}))
 
