@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from musket.report.check_facts import NONE, ChannelFacts, ClassFacts, HeadFacts
-from musket.report.words import classes, columns, count, in_digits, shortened
+from musket.report.words import classes, columns, count, in_digits, told_apart
 
 _CLASSES = 12
 _FOLDS = 6
@@ -26,7 +27,10 @@ def describe_labels(head: HeadFacts, *, with_holdout: bool, explained: bool) -> 
     span = f"{min(known)}" if min(known) == max(known) else f"{min(known)} to {max(known)}"
     per_sample = "any number" if head.several else "one"
     text = f"{before}{classes(len(known))}, {per_sample} per sample; {span} samples each"
-    shown, left_out = _most_and_least(head.classes)
+    names = told_apart([facts.name for facts in head.classes], _LONGEST_NAME)
+    shown, left_out = _most_and_least(
+        [replace(facts, name=name) for facts, name in zip(head.classes, names, strict=True)]
+    )
     folds = len(head.classes[0].validation)
     table = columns([_heads(folds, with_holdout), *(_row(facts, with_holdout) for facts in shown)], left=1)
     if left_out:
@@ -46,7 +50,7 @@ def _row(facts: ClassFacts, with_holdout: bool) -> list[str]:
     if len(parts) > _FOLDS:
         low, high = min(facts.validation), max(facts.validation)
         parts = [f"{low}" if low == high else f"{low}..{high}"]
-    return [shortened(facts.name, _LONGEST_NAME), str(facts.samples), *[str(facts.holdout)] * with_holdout, *parts]
+    return [facts.name, str(facts.samples), *[str(facts.holdout)] * with_holdout, *parts]
 
 
 def _most_and_least(found: Sequence[ClassFacts]) -> tuple[Sequence[ClassFacts], int]:

@@ -13,7 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from musket.report.words import shortened
+from musket.report.words import shortened, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figu
     """
     size = len(names)
     cell = 0.55 if size <= 12 else 0.42 if size <= _NUMBERED else 0.2
-    labels = [shortened(name, _LONGEST) for name in names]
+    labels = told_apart(names, _LONGEST)
     side = min(_WIDEST, max(2.2, cell * size))
     bar_height = min(4.0, side)
     figure, (axes, bar_axes) = _placed((0, 0, side, side), (side + 0.2, (side - bar_height) / 2, 0.15, bar_height))
@@ -86,7 +86,8 @@ def draw_counts(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """
     found, invented, missed = counts[:, 0], counts[:, 1], counts[:, 2]
     order = np.argsort(found + missed, kind="stable")[-_MOST_ROWS:]
-    figure, axes = _rows([shortened(names[number], _LONGEST) for number in order])
+    labels = told_apart(names, _LONGEST)
+    figure, axes = _rows([labels[number] for number in order])
     rows = np.arange(len(order))
     found, invented, missed = found[order], invented[order], missed[order]
     axes.barh(rows, found, color=_BLUE, label="found", height=0.7)
@@ -112,7 +113,8 @@ def draw_counts(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
 def draw_classes(table: Sequence[ClassRow], names: Sequence[str], title: str) -> Figure:
     """Precision, recall and F1 of every class, the best class on top; of very many classes the worst ones."""
     order = sorted(range(len(table)), key=lambda number: (table[number].f1, -number))[:_MOST_ROWS]
-    figure, axes = _rows([f"{shortened(names[number], _LONGEST)}  ({table[number].support})" for number in order])
+    labels = told_apart(names, _LONGEST)
+    figure, axes = _rows([f"{labels[number]}  ({table[number].support})" for number in order])
     rows = np.arange(len(order))
     values = {
         name: np.array([getattr(table[number], name) for number in order]) for name in ("precision", "recall", "f1")
@@ -153,7 +155,7 @@ def draw_values(
     shown = min(len(names), _MOST_VALUES)
     across = min(3, shown)
     down = math.ceil(shown / across)
-    apart = _PLOT + 1.1
+    apart, labels = _PLOT + 1.1, told_apart(names, _LONGEST)
     figure, plots = _placed(
         *((number % across * apart, (down - 1 - number // across) * apart, _PLOT, _PLOT) for number in range(shown))
     )
@@ -175,8 +177,8 @@ def draw_values(
         axes.set_xlabel("truth")
         axes.set_ylabel("prediction")
         _, mae, rmse, r2 = errors[number]
-        before = f"{shortened(names[number], _LONGEST)}: " if len(names) > 1 else ""
-        _title(axes, f"{before}MAE {mae:.4g}   RMSE {rmse:.4g}   R² {r2:.3f}", 9)
+        before = f"{labels[number]}: " if len(names) > 1 else ""
+        _title(axes, f"{before}MAE {mae:.4g}, RMSE {rmse:.4g}, R² {r2:.3g}", 9)
     more = f" (the first {shown} of {len(names)} numbers)" if len(names) > shown else ""
     above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 26), "textcoords": "offset points"}
     words = shortened(f"{title}{more}", _LONGEST_TITLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -41,3 +42,13 @@ def shortened(name: str, most: int) -> str:
     if len(name) <= most:
         return name
     return f"{name[: most // 2]}…{name[len(name) - (most - 1) // 2 :]}"
+
+
+def told_apart(names: Sequence[str], most: int) -> list[str]:
+    """Names of at most ``most`` characters each; those that would read alike have their number before them."""
+    short = [shortened(name, most) for name in names]
+    times = Counter(short)
+    return [
+        shortened(f"{number}: {name}", most) if times[text] > 1 else text
+        for number, (name, text) in enumerate(zip(names, short, strict=True))
+    ]

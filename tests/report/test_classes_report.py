@@ -11,7 +11,9 @@ from sklearn import metrics
 
 from musket.core.errors import ArtifactError, DataError
 from musket.core.heads import Heads
+from musket.report.class_figures import draw_confusion
 from musket.report.classes import value_errors, write_evaluation
+from musket.report.words import told_apart
 
 RANDOM = np.random.default_rng(4)
 COUNT = 60
@@ -120,6 +122,22 @@ def test_heads_have_files_of_their_own(tmp_path: Path) -> None:
 def test_errors_of_a_number_that_is_the_same_everywhere() -> None:
     assert value_errors(np.ones(3), np.array([1.0, 2.0, 3.0]))[:2] == (3, 1.0)
     assert np.isnan(value_errors(np.ones(3), np.ones(3))[3])
+
+
+def test_long_names_are_told_apart_in_pictures() -> None:
+    names = [f"a very long class name number {number} of the taxonomy" for number in range(3)]
+    figure = draw_confusion(np.eye(4, dtype=int), [*names, "fox"], "v")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "0: a very lo…he taxonomy",
+        "1: a very lo…he taxonomy",
+        "2: a very lo…he taxonomy",
+        "fox",
+    ]
+    assert told_apart(["same", "other", "same"], 24) == ["0: same", "other", "2: same"]
+    assert told_apart([f"a long name, number {number}" for number in (1, 2)], 20) == [
+        "a long nam… number 1",
+        "a long nam… number 2",
+    ]
 
 
 def test_nothing_is_cut_from_pictures(tmp_path: Path) -> None:
