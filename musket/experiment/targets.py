@@ -118,7 +118,8 @@ def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
         )
     if array.ndim == 0 and size > 1:
         return _one_hot(array, size, activation, where, sample_id)
-    vector = array.reshape(-1).astype(np.float32)
+    with np.errstate(over="ignore"):  # too large for float32: infinity, refused below
+        vector = array.reshape(-1).astype(np.float32)
     if len(vector) != size or array.size != max(array.shape, default=1):
         count = f"{len(vector)} number{'s' if len(vector) != 1 else ''}"
         found = f"shape {array.shape}" if array.ndim > 1 else count

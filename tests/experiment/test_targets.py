@@ -92,6 +92,7 @@ def test_targets_become_one_flat_vector(heads: Heads, value: Any, expected: list
         (SOME_OF_FOUR, [0, 2, 0, 0], "holds values from 0 to 2; sigmoid needs 0 to 1"),
         (BINARY, 7.0, "holds values from 7 to 7; sigmoid needs 0 to 1"),
         (NUMBER, np.inf, "holds nan or infinity"),
+        (NUMBER, 1e39, "holds nan or infinity"),
         (NUMBER, [1, 2], "the target has 2 numbers, the config says classes: 1; give one number"),
         (SEVERAL, [[0, 1, 0], True], "y has 2 targets, classes in the config lists 3 heads (3, 1, 1)"),
         (SEVERAL, 1, "y has 1 target, classes in the config lists 3 heads"),
