@@ -152,6 +152,10 @@ def without_effect(spec: ExperimentSpec) -> Findings:
                 yield Finding(("augmentation", part.name), words, key=True)
     if isinstance(spec, NetworkSpec) and spec.label_smoothing and not any(map(_shares, spec.head_activations)):
         yield Finding(("label_smoothing",), "no effect: no output has sigmoid or softmax", key=True)
+    if isinstance(spec, NetworkSpec) and spec.batch == 1:
+        for key in ("mixup", "cutmix"):
+            if getattr(spec, key):
+                yield Finding((key,), "no effect: batch is 1, and images are mixed within a batch", key=True)
     if "validationSplit" in spec.model_fields_set and spec.validationSplit != 0.2 and spec.folds_count != 1:
         yield Finding(("validationSplit",), f"no effect: folds_count is {spec.folds_count}, not 1", key=True)
     if spec.groupFunc is not None and not spec.stratified:

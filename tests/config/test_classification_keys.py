@@ -161,3 +161,10 @@ def test_smoothing_moves_whatever_gives_labels(activation: str, effect: bool) ->
     else:
         with pytest.warns(UserWarning, match="no output has sigmoid or softmax"):
             parsed(**keys)
+
+
+@pytest.mark.parametrize("key", ["mixup", "cutmix"])
+def test_a_batch_of_one_has_nothing_to_mix_with(key: str) -> None:
+    with pytest.warns(UserWarning, match=f"{key}: no effect: batch is 1"):
+        parsed(batch=1, **{key: 0.2})
+    assert not parsed(batch=2, **{key: 0.2}).notices
