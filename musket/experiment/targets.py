@@ -113,9 +113,7 @@ def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{where} is no array: {error}", sample=sample_id) from error
     if array.dtype.kind not in "buif":
-        raise DataError(
-            f"{where} is {value!r}; give numbers: a vector of {size}, or the number of the class", sample=sample_id
-        )
+        raise DataError(f"{where} is {value!r}; give {_form(size, activation)}", sample=sample_id)
     if array.ndim == 0 and size > 1:
         return _one_hot(array, size, activation, where, sample_id)
     with np.errstate(over="ignore"):  # too large for float32: infinity, refused below
