@@ -287,7 +287,7 @@ def _shuffled_cut(
             numbers = _iterative(classes, count, [(count - size) / count, size / count], seed)
             train, held = np.flatnonzero(numbers == 0), np.flatnonzero(numbers == 1)
             if not len(train) or not len(held):
-                raise ValueError(f"a part of {count} samples would be empty")
+                raise ValueError(_too_small(classes, count, size, "left" if len(held) else "held out"))
         elif plain:
             codes = None if classes is None else classes.codes
             train, held = model_selection.train_test_split(
@@ -318,6 +318,15 @@ def _sklearn() -> Any:
     from sklearn import model_selection
 
     return model_selection
+
+
+def _too_small(classes: Strata, count: int, size: int, what: str) -> str:
+    counts = sorted(classes.counts.values())
+    each = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    return (
+        f"none would be {what}: {len(counts)} classes of {each} samples ({examples(list(classes.counts))}) are too "
+        f"small to be cut into {count - size} and {size}"
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -172,8 +173,10 @@ def classes_by_targets(spec: NetworkSpec, known: KnownTargets | None = None) -> 
         targets = KnownTargets() if known is None else known
         whole = PreparedData(dataset, sample_ids(dataset), (), (), Positivity(dataset), targets=targets)
         found = known_targets(spec, whole, range(len(dataset)))
-        return target_strata(found, max(2, spec.folds_count), class_names(dataset, spec))
+        return target_strata(found, least, class_names(dataset, spec))
 
+    cuts = (spec.testSplit, spec.validationSplit if spec.folds_count == 1 else 0)
+    least = max(2, spec.folds_count, *(math.ceil(1 / min(share, 1 - share)) for share in cuts if 0 < share < 1))
     return classes
 
 

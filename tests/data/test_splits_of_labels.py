@@ -228,3 +228,11 @@ def test_a_single_sample_cannot_be_split() -> None:
         pytest.warns(UserWarning, match="of one class|single sample"),
     ):
         make_splits(1, SplitSettings(folds_count=1, stratified=True), labels=lambda: ["a"])
+
+
+def test_classes_too_small_for_a_cut_are_named() -> None:
+    labels = [f"grade {index // 2}" for index in range(20)]
+    with pytest.raises(DataError, match="none would be held out") as raised:
+        make_splits(20, SplitSettings(folds_count=2, stratified=True, testSplit=0.2), labels=lambda: labels)
+    assert "none would be held out: 10 classes of 2 samples (grade 0, grade 1, grade 2, ...)" in str(raised.value)
+    assert "cut into 16 and 4); change testSplit" in str(raised.value)
