@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from musket.artifacts import checkpoint
@@ -10,6 +11,7 @@ from musket.core.runtime import derive_seed
 from musket.core.types import Unit
 from musket.experiment import build
 from musket.experiment.class_columns import check_class_columns
+from musket.experiment.class_names import unfit_names
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.unit import FitContext, initial_path, primary_monitor
 
@@ -39,6 +41,8 @@ def check_unit(context: FitContext, unit: Unit) -> None:
 def check_network(context: FitContext) -> None:
     """Find before the first step weights and callbacks that would stop a stage at its start.
 
+    Warns of names of classes that are not those of the config.
+
     Raises:
         ArtifactError: ``initial_weights`` are no weights, or belong to another network.
         ConfigError: a figure of a single class decides, and the data has no such class.
@@ -47,6 +51,9 @@ def check_network(context: FitContext) -> None:
     """
     spec = context.spec
     check_class_columns(spec, context.samples.dataset)
+    unfit = "" if spec.gives_maps else unfit_names(context.samples.dataset, spec)
+    if unfit:
+        warnings.warn(unfit, stacklevel=2)
     primary_monitor(spec)
     for stage in spec.stages:
         build.build_callbacks(spec, stage)

@@ -10,7 +10,6 @@ import numpy as np
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
-from musket.data import labels as labels_told
 from musket.data.dataset import check_rows
 from musket.data.derived import TrainingView
 from musket.data.draws import reading_epoch
@@ -19,7 +18,7 @@ from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
 from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
 from musket.experiment.class_columns import check_class_columns
-from musket.experiment.class_names import class_names
+from musket.experiment.class_names import class_names, unfit_names
 from musket.experiment.findings import (
     Found,
     channel_name,
@@ -39,7 +38,6 @@ from musket.experiment.label_findings import (
     say_labels,
     say_soft,
     say_unevenly_split,
-    say_unfit_names,
 )
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData, prepare, samples_of
@@ -152,11 +150,12 @@ def _say_targets(spec: NetworkSpec, dataset: Any, inspection: Inspection, found:
         say_contradictions(inspection, found)
         return []
     try:
-        told, names = labels_told.class_names(dataset), class_names(dataset, spec)
+        names, unfit = class_names(dataset, spec), unfit_names(dataset, spec)
     except DataError as error:  # parts of other classes: who wanted to split them may have said it
         found.problem(str(error))
-        told = names = None
-    say_unfit_names(told, heads, names, found)
+        names, unfit = None, ""
+    if unfit:
+        found.warn(unfit)
     labels = labels_of(heads, names, inspection)
     say_labels(spec, labels, inspection, found)
     say_soft(heads, inspection, found)

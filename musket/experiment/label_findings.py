@@ -236,17 +236,6 @@ def say_label_contradictions(heads: Heads, class_names: ClassNames, inspection: 
     )
 
 
-def say_unfit_names(told: Sequence[object] | None, heads: Heads, fitting: ClassNames, found: Found) -> None:
-    """Names of classes that are not those of the config."""
-    if told is not None and (fitting is None or not all(fitting)):
-        nested = [len(entry) for entry in told if isinstance(entry, list | tuple)]
-        has = ", ".join(map(str, nested)) if nested else str(len(told))
-        found.warn(
-            f"the dataset names {has} classes, the config says classes: {', '.join(map(str, heads.sizes))}; numbers "
-            "stand in for names that do not fit"
-        )
-
-
 def _classes(names: Sequence[str]) -> str:
     return f"class{'es' if len(names) > 1 else ''} {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
 

@@ -245,6 +245,11 @@ def test_names_that_do_not_fit(tmp_path: Path) -> None:
     assert [facts.name for facts in report.data.heads[0].classes] == ["0", "1", "2"]
 
 
+def test_names_that_are_not_told_apart(tmp_path: Path) -> None:
+    report = checked(tmp_path, Given(THIRDS, classes=["a", "b", "a"]))
+    warned(report, "the dataset names several classes alike: a; tables and pictures cannot tell them apart")
+
+
 @pytest.mark.parametrize("stratified", [False, True])
 def test_parts_of_different_classes(tmp_path: Path, stratified: bool) -> None:
     class Other(Given):

@@ -173,3 +173,28 @@ def test_columns_of_scores_are_called_as_in_training(fitted: musket.Experiment, 
         other.submit(data.folder, tmp_path / "x.csv")
     with pytest.raises(DataError, match="left, middle, right"):
         other.evaluate_all_to_arrays(renamed, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b"], "names 2 classes, the config says classes: 3; numbers stand in"),
+        (["a", "b", "a"], "names several classes alike: a;"),
+    ],
+)
+def test_training_says_that_names_of_classes_do_not_fit(tmp_path: Path, names: list[str], words: str) -> None:
+    dataset = toy_labels.Thirds()
+    dataset.classes = names
+    experiment = toy_labels.experiment(tmp_path, **SHORT)
+    with pytest.warns(UserWarning, match=words):
+        experiment.fit(dataset, foldsToExecute=[0])
+
+
+def test_few_numbers_are_split_in_bins_that_every_part_can_have_a_share_of(tmp_path: Path) -> None:
+    numbers = {"classes": 1, "activation": "none", "loss": "mse", "metrics": ["mae"], "primary_metric": "val_mae"}
+    dataset = toy_labels.Thirds()
+    dataset.get_target = float  # type: ignore[method-assign, assignment]
+    dataset.classes = None
+    data = toy_labels.experiment(tmp_path, **SHORT, **numbers, stratified=True)._prepare(dataset)
+    assert len({position // 5 for position in data.holdout}) == len(data.holdout) == 4
+    assert [len(fold.validation) for fold in data.folds] == [8, 8]

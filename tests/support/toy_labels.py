@@ -51,11 +51,13 @@ class Thirds:
         target: what y is: "one-hot", "index", "several" (class, whether the index is even, a number) or "multi-hot".
     """
 
-    classes = ("left", "middle", "right")
+    classes: Any = ("left", "middle", "right")
 
     def __init__(self, count: int = 20, target: str = "one-hot"):
         self.count = count
         self.target = target
+        if target == "several":
+            self.classes = None  # those are names for one head
 
     def __len__(self) -> int:
         return self.count
