@@ -368,6 +368,7 @@ def _meaning(
         remarks.append(Finding(("primary_metric",), words))
     if columns and "primary_metric" not in absent:
         findings += logged_figures.check_primary(spec, columns, vocabulary)
+    remarks += output_checks.not_taken(spec, vocabulary)
     spec, found = bind_all(
         spec, vocabulary, lambda stages: logged_figures.logged(network, vocabulary, stages) if known else ()
     )

@@ -109,9 +109,7 @@ def check_network(
         yield Finding(("architecture",), missing_entry(registry, name))
     if isinstance(spec, SegmentationSpec):
         yield from _check_encoder(spec, entry, options, absent, vocabulary)
-    elif isinstance(spec, ClassificationSpec) and entry is not None and not isinstance(entry.target, str):
-        yield from _check_own_network(spec, entry)
-    elif isinstance(spec, ClassificationSpec) and entry is not None:
+    elif isinstance(spec, ClassificationSpec) and entry is not None and isinstance(entry.target, str):
         pooling = None if "pooling" in absent else spec.pooling
         fits = "architecture_options" in absent  # they were refused: nothing can be built with them
         if not fits and (problem := vocabulary.check_network(entry.name, options, pooling)):
@@ -128,8 +126,11 @@ def check_network(
             yield Finding(head.at("activation"), message)
 
 
-def _check_own_network(spec: ClassificationSpec, entry: Entry) -> Findings:
-    """A network of the user's own takes what is asked of it."""
+def not_taken(spec: NetworkSpec, vocabulary: Vocabulary) -> Findings:
+    """Keys that a network of the user's own has no parameter for: they do nothing."""
+    entry = architecture_entry(spec.architecture, vocabulary.networks)
+    if not isinstance(spec, ClassificationSpec) or entry is None or isinstance(entry.target, str):
+        return
     takes = options_of(entry)
     parameters = {"weights": "weights", "pooling": "pooling", "dropout": "dropout", "copyWeights": "copy_weights"}
     for key, parameter in parameters.items():

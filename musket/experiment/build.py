@@ -102,7 +102,8 @@ def checked_image(given: Any, sample_id: str, shape: TargetShape) -> np.ndarray:
     """
     image = as_image(given)
     if image.dtype.kind in "OSUV":
-        raise DataError(f"an array is needed for an image; found {type(given).__name__}", sample=sample_id)
+        unread = "; could the file be read?" if given is None else ""
+        raise DataError(f"an array is needed for an image; found {type(given).__name__}{unread}", sample=sample_id)
     if image.ndim != 3:
         raise DataError(f"the image has shape {image.shape}; expected height x width x channels", sample=sample_id)
     if 0 in image.shape:

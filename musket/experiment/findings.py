@@ -61,7 +61,9 @@ def say_failures(inspection: Inspection, found: Found, how: str = "") -> None:
             found.problem(f"{first.id}: {how}{first.message}", paths)
         else:
             names = paths if len(set(paths)) == len(failures) else [failure.id for failure in failures]
-            found.problem(f"{len(failures)} samples: {how}{first.message}", names)
+            same = all(failure.message == first.message for failure in failures)
+            who = f"{len(failures)} samples" if same else f"{len(failures)} samples, the first of them"
+            found.problem(f"{who}: {how}{first.message}", names)
 
 
 def _kind(failure: SampleFailure) -> str:

@@ -69,9 +69,10 @@ class Project:
         path = self.experiments / name / CONFIG
         if not path.is_file():
             known = self.experiment_names()
-            near = nearest(name, known) or known[:10]
-            hint = f"there are: {', '.join(near)}" if near else f"there are none in {self.experiments}"
-            raise MusketError(f"no such experiment {name!r}; {hint}")
+            near = nearest(name, known) if len(known) > 1 else []
+            closest = f"nearest: {', '.join(near)}; " if near else ""
+            hint = f"there are: {examples(known, most=10)}" if known else f"there are none in {self.experiments}"
+            raise MusketError(f"no such experiment {name!r}; {closest}{hint}")
         return path
 
 

@@ -96,9 +96,10 @@ def target_vector(heads: Heads, value: Any, sample_id: str) -> np.ndarray:
     several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
     if not several or len(value) != len(heads.sizes):
         count = len(value) if several else 1
+        cure = f", or list {count} heads under classes" if count > 1 else ""
         raise DataError(
             f"y has {count} target{'s' if count != 1 else ''}, classes in the config lists {len(heads.sizes)} heads "
-            f"({', '.join(map(str, heads.sizes))}); give a list with one target per head",
+            f"({', '.join(map(str, heads.sizes))}); give a list with one target per head{cure}",
             sample=sample_id,
         )
     return np.concatenate([_part(heads, part, head, sample_id) for head, part in enumerate(value)])
@@ -122,7 +123,8 @@ def _part(heads: Heads, value: Any, head: int, sample_id: str) -> np.ndarray:
         count = f"{len(vector)} number{'s' if len(vector) != 1 else ''}"
         found = f"shape {array.shape}" if array.ndim > 1 else count
         raise DataError(
-            f"{where} has {found}, the config says classes: {size}; give {_form(size, activation)}",
+            f"{where} has {found}, the config says classes: {size}; give {_form(size, activation)}"
+            f"{_other_classes(array, alone=len(heads.sizes) == 1)}",
             sample=sample_id,
         )
     if not np.isfinite(vector).all():
@@ -147,7 +149,13 @@ def _one_hot(array: np.ndarray, size: int, activation: str, where: str, sample_i
     number = float(array)
     if not np.isfinite(number):
         raise DataError(f"{where} is {number}; mend the label or leave the sample out", sample=sample_id)
-    if kind_of(activation) == "values" or array.dtype.kind == "b" or number != int(number):
+    if array.dtype.kind == "b" and kind_of(activation) != "values":
+        raise DataError(
+            f"{where} is {array.item()!r}, the config says classes: {size}; give the number of the class, int(...) "
+            f"of it, or a vector of {size}",
+            sample=sample_id,
+        )
+    if kind_of(activation) == "values" or number != int(number):
         raise DataError(
             f"{where} is {array.item()!r}, the config says classes: {size}; give {_form(size, activation)}",
             sample=sample_id,
@@ -159,6 +167,15 @@ def _one_hot(array: np.ndarray, size: int, activation: str, where: str, sample_i
     vector = np.zeros(size, np.float32)
     vector[int(number)] = 1
     return vector
+
+
+def _other_classes(array: np.ndarray, *, alone: bool) -> str:
+    """The change of the config that would make a target of another length fit; empty where none suggests itself."""
+    if array.ndim == 1 and len(array) > 1:
+        return f", or set classes: {len(array)}" if alone else f", or give the head {len(array)} classes"
+    if array.ndim == 2 and alone and len(array) > 1:
+        return f", or list {len(array)} heads under classes"
+    return ""
 
 
 def _form(size: int, activation: str) -> str:

@@ -82,7 +82,7 @@ def timm_weights(encoder: str, weights: str, key: str = "encoder_weights") -> st
     larger = [one for one in tags if one.endswith(("in12k", "in21k", "in22k"))]
     if weights == "imagenet11k" and larger:
         return f"tu-{model}.{larger[0]}"
-    found = f"it has {', '.join(tags)}" if tags else "nobody publishes any"
+    found = f"it has imagenet, {', '.join(tags)}" if tags else "nobody publishes any"
     raise ModelError(f"{model} has no weights {weights!r}; {found}. Set {key}: null to start from random weights")
 
 

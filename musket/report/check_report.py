@@ -139,7 +139,7 @@ def lines(report: CheckReport, width: int = _WIDEST) -> Iterator[tuple[str, str]
 
 def headline(report: CheckReport) -> str:
     """What would be trained; that it can be said means that the config is good."""
-    return f"ok  {report.config}: {report.essentials}"
+    return f"config ok  {report.config}: {report.essentials}"
 
 
 def _verdict(report: CheckReport) -> str:

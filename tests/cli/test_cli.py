@@ -77,7 +77,7 @@ def test_check_tells_the_essentials(musket: Run, config: Path) -> None:
     code, out, err = musket("check", config, "--config-only")
     assert (code, err) == (0, "")
     assert out == (
-        f"ok  {config}: segmentation, Unet on resnet18, 1 class (sigmoid), 256 x 256 x 3, 5 folds, 2 epochs, "
+        f"config ok  {config}: segmentation, Unet on resnet18, 1 class (sigmoid), 256 x 256 x 3, 5 folds, 2 epochs, "
         "best by val_binary_accuracy\n"
     )
     assert "classes (softmax), 64 x 64 x 3" in musket("check", config, "classes=3", "shape=[64, 64, 3]")[1]
@@ -185,7 +185,7 @@ def test_listing_and_checking_a_config_without_parts_imports_no_torch(config: Pa
         f"import sys\nfrom musket.cli.main import main\nmain(['ls', 'losses'])\nmain(['check', {str(config)!r}])\n"
         "print('heavy:', *(name for name in ('torch', 'timm', 'cv2', 'pandas') if name in sys.modules))",
     )
-    assert any(line.startswith("ok ") for line in found.splitlines())
+    assert any(line.startswith("config ok ") for line in found.splitlines())
     assert found.splitlines()[-1] == "heavy:"
 
 

@@ -46,7 +46,7 @@ def test_good_data(check: Run, project: Path) -> None:
     code, out, err = check(config_of(project))
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith(f"ok  {config_of(project)}: segmentation, small_net")
+    assert lines[0].startswith(f"config ok  {config_of(project)}: segmentation, small_net")
     assert [line.split()[0] for line in lines if line[:1].strip()] == [
         *("ok", "data", "images", "values", "masks", "folds", "memory", "time", "training")
     ]
@@ -67,7 +67,7 @@ def test_config_only_opens_nothing(check: Run, project: Path) -> None:
     code, out, _ = check(config_of(project), "--config-only")
     assert code == 0
     [line] = out.splitlines()
-    assert line.startswith("ok ")
+    assert line.startswith("config ok ")
 
 
 def test_bad_data_is_exit_code_1_and_no_traceback(check: Run, project: Path) -> None:

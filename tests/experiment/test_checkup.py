@@ -55,7 +55,7 @@ def test_good_data(tmp_path: Path) -> None:
     assert report.holdout == 2
     assert [(fold.train, fold.validation, fold.steps) for fold in report.folds] == [(6, 6, (2,)), (6, 6, (2,))]
     assert str(report).endswith(GOOD)
-    assert str(report).startswith(f"ok  {tmp_path / 'config.yaml'}: segmentation, small_net, 1 class (sigmoid)")
+    assert str(report).startswith(f"config ok  {tmp_path / 'config.yaml'}: segmentation, small_net, 1 class (sigmoid)")
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:
