@@ -10,9 +10,9 @@ import numpy as np
 
 from musket.core.errors import MusketError
 from musket.core.runtime import derive_seed
-from musket.experiment.build import TargetShape, checked_arrays, fetch, training_maker
 from musket.experiment.class_names import class_names
 from musket.experiment.plan import training_samples
+from musket.experiment.reading import TargetShape, checked_arrays, fetch, training_maker
 from musket.report.labels import truth_in_words
 from musket.report.samples import draw_table
 

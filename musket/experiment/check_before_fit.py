@@ -9,7 +9,7 @@ from musket.artifacts import checkpoint
 from musket.core.errors import ArtifactError
 from musket.core.runtime import derive_seed
 from musket.core.types import Unit
-from musket.experiment import build
+from musket.experiment import build, reading
 from musket.experiment.class_columns import check_class_columns
 from musket.experiment.class_names import unfit_names
 from musket.experiment.plan import training_samples, validation_samples
@@ -75,8 +75,8 @@ def check_samples(context: FitContext, plan: Sequence[Unit]) -> None:
     """
     spec, data = context.spec, context.samples
     folders = context.folders or (context.layout.folder,)
-    shown = build.evaluation_maker(spec, data.dataset, data.ids)
-    trained = build.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
+    shown = reading.evaluation_maker(spec, data.dataset, data.ids)
+    trained = reading.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
     for unit in plan:
         number = unit.stages[0]
         sampler, steps = training_samples(spec, data, unit.fold, number, context.options.subsample)

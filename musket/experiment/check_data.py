@@ -16,7 +16,6 @@ from musket.data.draws import reading_epoch
 from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
-from musket.experiment.build import TargetShape, background_for, checked_arrays, fetch
 from musket.experiment.class_columns import check_class_columns
 from musket.experiment.class_names import class_names, unfit_names
 from musket.experiment.findings import (
@@ -41,6 +40,7 @@ from musket.experiment.label_findings import (
 )
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData, prepare, samples_of
+from musket.experiment.reading import TargetShape, background_for, checked_arrays, fetch
 from musket.experiment.targets import heads_of
 from musket.report.check_facts import ChannelFacts, DataFacts, FoldFacts
 from musket.report.check_report import CheckReport, essentials

@@ -13,7 +13,7 @@ import torch
 from musket.core.errors import MusketError, TrainingError
 from musket.core.runtime import memory_format, seed_torch
 from musket.data.loader import auto_workers, collate
-from musket.experiment import build, run
+from musket.experiment import build, reading, run
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.unit import set_frozen
 from musket.report.check_facts import Estimate
@@ -54,7 +54,7 @@ def estimate(spec: NetworkSpec, data: PreparedData, folders: Sequence[Path]) -> 
         return None
     fabric = run.local_fabric(spec)
     device = fabric.device
-    make = build.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
+    make = reading.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
     began = time.perf_counter()
     samples = [make(position, 0) for position in sampler.part[: max(spec.batch, _READ)]]
     read = (time.perf_counter() - began) / len(samples)
@@ -86,14 +86,14 @@ def estimate(spec: NetworkSpec, data: PreparedData, folders: Sequence[Path]) -> 
         raise
     except Exception as error:
         raise TrainingError(
-            f"a training step fails: {type(error).__name__}: {error} ({build.place_of(error)})"
+            f"a training step fails: {type(error).__name__}: {error} ({reading.place_of(error)})"
         ) from error
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
         memory = _weights(module, optimizer) + kept * spec.batch // size
-    epoch, total, reading = _times(spec, data, seconds, read, overlapping=device.type != "cpu")
-    return Estimate(run.device_name(fabric), spec.batch, memory, _memory_of(device), epoch, total, reading)
+    epoch, total, waited = _times(spec, data, seconds, read, overlapping=device.type != "cpu")
+    return Estimate(run.device_name(fabric), spec.batch, memory, _memory_of(device), epoch, total, waited)
 
 
 def _tried(
@@ -156,9 +156,9 @@ def _times(
             trained = training_samples(spec, data, fold, number)[1] * spec.batch
             validated = len(validation_samples(spec, data, fold, number))
             computing = trained * step + validated * step * _FORWARD
-            reading = (trained + validated) * read
-            seconds = max(computing, reading) if overlapping else computing + reading
-            waiting = max(0.0, reading - computing) if overlapping else reading
+            taken = (trained + validated) * read
+            seconds = max(computing, taken) if overlapping else computing + taken
+            waiting = max(0.0, taken - computing) if overlapping else taken
             epochs.append((seconds, stage.epochs))
             share = share or waiting / seconds
     each = [seconds for seconds, _ in epochs]

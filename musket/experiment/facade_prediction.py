@@ -346,8 +346,8 @@ class Predicting:
         failures: Failures | None = None,
     ) -> Iterator[Scored]:
         from musket.data.identity import sample_ids
-        from musket.experiment.build import TargetShape
         from musket.experiment.inference import dataset_sources
+        from musket.experiment.reading import TargetShape
 
         dataset = self._self._source(dataset)
         model = self.load_model(fold, stage, weights)

@@ -17,7 +17,7 @@ from musket.data.identity import sample_ids
 from musket.data.loader import BatchLoader
 from musket.data.sampling import Negatives, PartSampler, Positivity
 from musket.data.split import splits_of
-from musket.experiment import build
+from musket.experiment import reading
 from musket.experiment.assemble import DatasetSources
 from musket.experiment.balance import sampling_shares
 from musket.experiment.prepare_data import PreparedData, classes_by_targets, samples_of, split_settings, with_extra
@@ -145,10 +145,10 @@ class FoldedDataSet:
         )
         return loader.epoch(epoch)
 
-    def _maker(self, is_train: bool) -> build.SampleMaker:
+    def _maker(self, is_train: bool) -> reading.SampleMaker:
         if not is_train:
-            return build.evaluation_maker(self.spec, self.ds, self.data.ids)
-        return build.training_maker(self.spec, self.ds, self.data.ids, self.spec.random_state, self._folders)
+            return reading.evaluation_maker(self.spec, self.ds, self.data.ids)
+        return reading.training_maker(self.spec, self.ds, self.data.ids, self.spec.random_state, self._folders)
 
 
 def folds_among(

@@ -17,7 +17,7 @@ from musket.artifacts import checkpoint
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.runtime import make_fabric, memory_format
-from musket.experiment import build
+from musket.experiment import build, reading
 from musket.predict.crops import Crops
 from musket.predict.ensemble import shares
 from musket.predict.frame import Fit, InputShape, Undo
@@ -164,7 +164,7 @@ class TrainedModel:
             image's size; of classification N x classes for either, a list of these where there are several heads.
 
         Raises:
-            DataError: an image has another depth or number of channels, see :func:`build.checked_image`; named by its
+            DataError: an image has another depth or number of channels, see :func:`reading.checked_image`; named by its
                 position.
         """
         if isinstance(images, np.ndarray) and images.ndim != 4:
@@ -172,7 +172,7 @@ class TrainedModel:
                 f"images have shape {images.shape}; expected images x height x width x channels, "
                 "for a single image image[None]"
             )
-        shape = build.TargetShape.of(self.spec)
+        shape = reading.TargetShape.of(self.spec)
         sources = [Source(str(number), _constant(image, str(number), shape)) for number, image in enumerate(images)]
         scores = [one.scores[0] for one in self.scored(sources, batch_size, ttflips=ttflips)]
         if shape.heads is not None:
@@ -263,21 +263,21 @@ def memory_for_networks(device: torch.device) -> float:
 
 def input_fit(spec: NetworkSpec) -> Fit:
     """How images, or cells of them, become network input, by transforms and resize, and how scores come back."""
-    shape = build.TargetShape.of(spec)
+    shape = reading.TargetShape.of(spec)
     resized = InputShape(shape.height, shape.width, shape.channels)
     if not spec.transforms:
         return resized
-    chain = build.chain_for(spec, is_train=False)
+    chain = reading.chain_for(spec, is_train=False)
 
     def transformed(image: np.ndarray, sample_id: str) -> tuple[np.ndarray, Undo]:
-        placed = chain.place(resized.checked(image), build.transforms_random(sample_id))
+        placed = chain.place(resized.checked(image), reading.transforms_random(sample_id))
         return placed.image, placed.undo
 
     return transformed
 
 
-def _constant(image: Any, sample_id: str, shape: build.TargetShape) -> Callable[[], tuple[np.ndarray, None]]:
-    return lambda: (build.checked_image(image, sample_id, shape), None)
+def _constant(image: Any, sample_id: str, shape: reading.TargetShape) -> Callable[[], tuple[np.ndarray, None]]:
+    return lambda: (reading.checked_image(image, sample_id, shape), None)
 
 
 def existing(layout: Layout, keys: Sequence[MemberKey]) -> list[MemberKey]:
@@ -328,7 +328,7 @@ def dataset_sources(
     dataset: Any,
     ids: Sequence[str],
     positions: Sequence[int],
-    shape: build.TargetShape,
+    shape: reading.TargetShape,
     needs_truth: bool,
     on_item: Callable[[str, Any], object] | None = None,
 ) -> Iterator[Source]:
@@ -340,10 +340,10 @@ def dataset_sources(
 
     def reader(position: int) -> Callable[[], tuple[np.ndarray, np.ndarray | None]]:
         def read() -> tuple[np.ndarray, np.ndarray | None]:
-            item = build.fetch(dataset, position, is_train=False)
+            item = reading.fetch(dataset, position, is_train=False)
             if on_item is not None:
                 on_item(ids[position], item)
-            return build.checked_arrays(item, ids[position], shape, needs_truth)
+            return reading.checked_arrays(item, ids[position], shape, needs_truth)
 
         return read
 

@@ -15,10 +15,10 @@ from musket.config.logged_figures import bare_figure
 from musket.core.errors import ConfigError
 from musket.experiment import build, final_metrics, inference
 from musket.experiment import predictions as stores
-from musket.experiment.build import TargetShape
 from musket.experiment.inference import MemberKey
 from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source
 from musket.experiment.prepare_data import PreparedData
+from musket.experiment.reading import TargetShape
 from musket.metrics.build import MetricSet
 from musket.metrics.catalogue import METRICS, find_column
 from musket.metrics.final import ItemMetric, flat

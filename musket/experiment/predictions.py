@@ -23,7 +23,7 @@ from musket.core.identity import examples, fingerprint
 from musket.data.dataset import DataSet, SubDataSet, is_positive, target_of
 from musket.data.identity import sample_ids
 from musket.data.sources import chain
-from musket.experiment import build, inference
+from musket.experiment import inference, reading
 from musket.experiment.inference import Choice, MemberKey
 from musket.experiment.targets import heads_of
 from musket.predict.heads import Vectors, at_face
@@ -85,8 +85,8 @@ class PredictionDataSet(DataSet):
         if isinstance(index, slice):
             return SubDataSet(self, range(len(self))[index])
         index = range(len(self))[index]
-        item = copy.copy(build.fetch(self.ds, index, is_train=False))  # the dataset may keep its own
-        item.prediction = self.prediction(self.ids[index], build.as_image(item.x))
+        item = copy.copy(reading.fetch(self.ds, index, is_train=False))  # the dataset may keep its own
+        item.prediction = self.prediction(self.ids[index], reading.as_image(item.x))
         return item
 
     def prediction(self, sample: str, image: np.ndarray | None = None) -> Vectors:
@@ -231,7 +231,7 @@ class Source:
         return [self._look(position) for position in sorted({0, len(self.ids) // 2, len(self.ids) - 1}) if self.ids]
 
     def _look(self, position: int) -> str:
-        return artifacts.image_mark(build.as_image(build.fetch(self.dataset, position, is_train=False).x))
+        return artifacts.image_mark(reading.as_image(reading.fetch(self.dataset, position, is_train=False).x))
 
 
 def predictions(experiment: Experiment, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:
@@ -331,7 +331,7 @@ def stored(
     if found is not None:
         return found
     model = inference.TrainedModel(experiment.spec, experiment.layout, keys)
-    shape = build.TargetShape.of(experiment.spec)
+    shape = reading.TargetShape.of(experiment.spec)
     samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=False)
     with PredictionWriter(folder, mark, scale(experiment)) as writer:
         for scored in track(model.scored(samples, batch_size, ttflips=ttflips), len(source.ids)):

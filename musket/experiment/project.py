@@ -22,6 +22,7 @@ from musket.config.read import Document, read
 from musket.config.schema import ExperimentSpec
 from musket.config.tree import Items, Scalar, place_of
 from musket.core.errors import ConfigError, MusketError, Problem
+from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.experiment.vocabulary import vocabulary
 

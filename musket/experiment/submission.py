@@ -21,11 +21,11 @@ from musket.data.folders import ConstrainedDirectory, DirectoryDataSet
 from musket.data.identity import sample_ids
 from musket.data.labelled import LabelledImages
 from musket.experiment import inference
-from musket.experiment.build import TargetShape
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
 from musket.experiment.label_meaning import refuse_other_labels, stored_class_names
 from musket.experiment.predictions import PredictionDataSet, out_of_fold
+from musket.experiment.reading import TargetShape
 from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of, target_vectors
 from musket.metrics.per_class import best_thresholds

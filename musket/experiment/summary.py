@@ -15,13 +15,13 @@ from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.data.dataset import check_rows
 from musket.experiment import final_metrics, inference
 from musket.experiment import predictions as stores
-from musket.experiment.build import TargetShape
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
 from musket.experiment.judge import Group, Judge, Part, Scores
 from musket.experiment.leftovers import forget_by_class
 from musket.experiment.predictions import PredictionDataSet, Source, part_of
 from musket.experiment.prepare_data import PreparedData
+from musket.experiment.reading import TargetShape
 from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of
 from musket.metrics.catalogue import find_column

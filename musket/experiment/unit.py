@@ -14,7 +14,7 @@ from musket.artifacts.layout import Layout
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
-from musket.experiment import build
+from musket.experiment import build, reading
 from musket.experiment.class_weights import class_weights_of
 from musket.experiment.label_meaning import Meaning, label_meaning
 from musket.experiment.leftovers import forget_unit
@@ -288,7 +288,7 @@ def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -
         return sampler.order(epoch, seed)[: steps * spec.batch]
 
     loader = BatchLoader(
-        build.training_maker(spec, data.dataset, data.ids, seed, context.folders or (context.layout.folder,)),
+        reading.training_maker(spec, data.dataset, data.ids, seed, context.folders or (context.layout.folder,)),
         order,
         spec.batch,
         drop_last=True,
@@ -306,7 +306,7 @@ def _loaders(
     train, steps = training_loader(context, unit, number, stage.epochs)
     validation_order = validation_samples(spec, data, unit.fold, number)
     validation = BatchLoader(
-        build.evaluation_maker(spec, data.dataset, data.ids),
+        reading.evaluation_maker(spec, data.dataset, data.ids),
         lambda epoch: validation_order,
         spec.batch,
         epochs=stage.epochs,

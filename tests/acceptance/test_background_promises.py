@@ -12,7 +12,7 @@ import toy
 
 import musket
 from musket.core.errors import ConfigError, DataError
-from musket.experiment import build
+from musket.experiment import reading
 
 GREEN = (10, 250, 10)  # no pixel of a disc is like it
 
@@ -35,7 +35,7 @@ def experiment(folder: Path, options: Any, **changes: Any) -> musket.Experiment:
 def samples(cfg: musket.Experiment, count: int, epoch: int = 0) -> list[tuple[Any, musket.PredictionItem]]:
     """Training samples beside the items they are made of."""
     dataset = toy.Drawn(count)
-    maker = build.training_maker(cfg.spec, dataset, dataset.sample_ids(), 1, [cfg.layout.folder])
+    maker = reading.training_maker(cfg.spec, dataset, dataset.sample_ids(), 1, [cfg.layout.folder])
     return [(maker(index, epoch), dataset[index]) for index in range(count)]
 
 
@@ -78,7 +78,7 @@ def test_s21_validation_and_prediction_never_see_other_backgrounds(folder: Path)
             assert run.samples is not None
             seen.append(run.samples[0])
 
-    plain = build.ReplaceBackground.__call__
+    plain = reading.ReplaceBackground.__call__
 
     def spied(self: Any, *arrays: Any) -> Any:
         result = plain(self, *arrays)
@@ -87,7 +87,7 @@ def test_s21_validation_and_prediction_never_see_other_backgrounds(folder: Path)
 
     cfg = experiment(folder, {"path": "backgrounds", "rate": 0}, callbacks={"Look": {}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.ReplaceBackground, "__call__", spied)
+        patch.setattr(reading.ReplaceBackground, "__call__", spied)
         cfg.fit(toy.Drawn())
     assert all(is_green(image).any() for image in trained)
     assert len(trained) >= 2 * 6

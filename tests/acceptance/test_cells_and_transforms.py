@@ -12,7 +12,7 @@ import toy
 import musket
 from musket.core.errors import DataError
 from musket.data.crops import CropAndSplit
-from musket.experiment import build, unit
+from musket.experiment import reading, unit
 from musket.models.catalogue import ARCHITECTURES
 
 
@@ -131,8 +131,8 @@ def test_s21_backgrounds_are_replaced_in_training_alone(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "backs" / "green.png"), np.full((20, 20, 3), (0, 200, 0), np.uint8))
     cfg = toy.experiment(tmp_path, augmentation={"BackgroundReplacer": {"path": "backs", "rate": 0.0}})
     data = cfg._prepare(toy.Drawn(8))
-    training = build.training_maker(cfg.spec, data.dataset, data.ids, 1, [tmp_path])
-    judged = build.evaluation_maker(cfg.spec, data.dataset, data.ids)
+    training = reading.training_maker(cfg.spec, data.dataset, data.ids, 1, [tmp_path])
+    judged = reading.evaluation_maker(cfg.spec, data.dataset, data.ids)
     seen, plain = training(0, 0), judged(0, 0)
     assert (seen.target == plain.target).all()
     assert (seen.image[seen.target[..., 0] == 0][:, 1] == 200).mean() > 0.95
@@ -151,7 +151,7 @@ def test_augmentation_is_the_same_for_any_number_of_workers(tmp_path: Path) -> N
     }
     cfg = toy.experiment(tmp_path, augmentation=chain)
     data = cfg._prepare(toy.Drawn(12))
-    maker = build.training_maker(cfg.spec, data.dataset, data.ids, 7, [tmp_path])
+    maker = reading.training_maker(cfg.spec, data.dataset, data.ids, 7, [tmp_path])
     found = []
     for workers in (0, 1, 4):
         loader = BatchLoader(maker, lambda epoch: list(range(12)), 4, augmented=True, epochs=3, workers=workers)

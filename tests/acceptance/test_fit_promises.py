@@ -252,7 +252,7 @@ def test_s6_five_line_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_s20_scalar_is_the_first_argument(tmp_path: Path) -> None:
     """Fliplr: 0.5 flips about half of the samples (400 draws; the bound is five deviations)."""
-    from musket.experiment.build import evaluation_maker, training_maker
+    from musket.experiment.reading import evaluation_maker, training_maker
 
     spec = toy.experiment(tmp_path, augmentation={"Fliplr": 0.5}).spec
     dataset = toy.Drawn()

@@ -16,7 +16,7 @@ from musket.report.samples import PALETTE
 
 def seen_in_training(cfg: musket.Experiment, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, int], np.ndarray]:
     """Trains, and gives every image the network was trained on, by id and epoch."""
-    from musket.experiment.build import SampleMaker
+    from musket.experiment.reading import SampleMaker
 
     seen: dict[tuple[str, int], np.ndarray] = {}
     make = SampleMaker.__call__

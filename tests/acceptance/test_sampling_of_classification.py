@@ -20,7 +20,7 @@ from musket.core.errors import DataError, TrainingError
 from musket.core.runtime import derive_seed
 from musket.data.crops import CropAndSplit
 from musket.data.sampling import part_order, sample_of
-from musket.experiment import build
+from musket.experiment import reading
 from musket.experiment.plan import training_samples
 from musket.experiment.prepare_data import samples_of
 from musket.experiment.targets import target_vectors
@@ -246,7 +246,7 @@ def test_a_sample_drawn_again_is_augmented_anew(tmp_path: Path) -> None:
     sampler, _ = training_samples(cfg.spec, data, 0, 0)
     order = sampler.order(1, 5)
     [again, *_] = [draw for draw in order if draw >= 30]
-    make = build.training_maker(cfg.spec, data.dataset, data.ids, 5, (tmp_path,))
+    make = reading.training_maker(cfg.spec, data.dataset, data.ids, 5, (tmp_path,))
     first, second = make(again % 30, 1), make(again, 1)
     assert first.id == second.id
     assert (first.image != second.image).any()
@@ -291,7 +291,7 @@ def test_c24_cells_share_the_label_of_their_image_and_never_part(tmp_path: Path)
         assert len(fold.train) == 9 * len(images.train)
         assert {position // 9 for position in fold.train} == set(images.train)
         assert not {position // 9 for position in fold.train} & {position // 9 for position in fold.validation}
-    make = build.evaluation_maker(cfg.spec, cells.dataset, cells.ids)
+    make = reading.evaluation_maker(cfg.spec, cells.dataset, cells.ids)
     sample = make(9 * 4 + 7, None)
     assert sample.id == "third-04#r2c1"
     assert sample.image.shape == (8, 8, 3)

@@ -14,7 +14,7 @@ import yaml
 from musket.augment.catalogue import AUGMENTERS
 from musket.config.check import check_text, unavailable
 from musket.core.errors import ConfigError
-from musket.experiment import build
+from musket.experiment import build, reading
 from musket.experiment.vocabulary import vocabulary
 
 CONFIG = {
@@ -154,7 +154,7 @@ def test_s49_options_of_callbacks(name: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("part", AUGMENTATIONS, ids=[next(iter(part)) for part in AUGMENTATIONS])
 def test_s49_options_of_augmenters(part: dict[str, Any]) -> None:
-    chain = build.chain_for(checked(augmentation=part), is_train=True)
+    chain = reading.chain_for(checked(augmentation=part), is_train=True)
     assert len(chain.operations) == 1
 
 

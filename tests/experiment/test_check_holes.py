@@ -12,7 +12,7 @@ import toy
 import musket
 from musket.core.errors import ConfigError, DataError
 from musket.data.catalogue import dataset_augmenters
-from musket.experiment import build
+from musket.experiment import reading
 
 IMAGE, MASK = toy.draw_disc(0)[0], toy.draw_disc(0)[1][..., None].astype(bool)
 
@@ -53,7 +53,7 @@ def test_a_sample_that_is_none_is_a_finding_and_a_data_error(item: Any, said: st
     experiment = toy.experiment(tmp_path)
     report = experiment.check(data, estimate=False)
     assert [said in problem.message for problem in report.problems] == [True], report.problems
-    maker = build.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
+    maker = reading.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
     with pytest.raises(DataError) as caught:
         maker(2, 0)
     assert caught.value.sample == "s2"
@@ -103,7 +103,7 @@ def test_what_fails_while_augmenting_names_the_sample(tmp_path: Path) -> None:
     for own, said in ((boom, "augmentation fails: TypeError: "), (grow, "augmenter grow: given an image")):
         musket.augmenter(own)
         experiment = toy.experiment(tmp_path, augmentation={own.__name__: None})
-        maker = build.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
+        maker = reading.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
         with pytest.raises(DataError) as caught:
             maker(4, 0)
         assert caught.value.sample == "s4"
@@ -170,6 +170,6 @@ def test_channels_that_are_there_pass(tmp_path: Path) -> None:
 def test_a_point_makes_a_size_a_factor(size: Any, sides: Any, tmp_path: Path) -> None:
     experiment = toy.experiment(tmp_path, augmentation={"Resize": {"size": size}}, manualResize=True, batch=1)
     data = Listed({})
-    maker = build.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
+    maker = reading.training_maker(experiment.spec, data, data.sample_ids(), 1, [tmp_path])
     found = {maker(number, 0).image.shape[:2] for number in range(6)}
     assert found == sides if sides else all(20 <= height <= 80 for height, _ in found) and len(found) > 2
