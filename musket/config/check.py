@@ -356,6 +356,7 @@ def _meaning(
         return spec, [*findings, *found], remarks
     findings += [*of_heads, *output_checks.check_network(spec, options, absent, vocabulary)]
     findings += output_checks.check_losses(spec, absent, vocabulary)
+    remarks += output_checks.doubtful_losses(spec, absent, vocabulary)
     network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}
     if isinstance(spec, ClassificationSpec):
@@ -373,6 +374,7 @@ def _meaning(
         spec, vocabulary, lambda stages: logged_figures.logged(network, vocabulary, stages) if known else ()
     )
     findings += found
+    remarks += cross_checks.long_warmups(spec)
     return (spec if findings or absent else cross_checks.canonical(spec, columns, vocabulary)), findings, remarks
 
 

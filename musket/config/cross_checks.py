@@ -163,6 +163,19 @@ def without_effect(spec: ExperimentSpec) -> Findings:
     yield from (Finding(*remark) for remark in data_keys.remarks(spec))
 
 
+def long_warmups(spec: NetworkSpec) -> Findings:
+    """Warm-ups that a stage ends before. For callbacks whose options are bound to their names."""
+    for number, stage in enumerate(spec.stages):
+        inherited = [] if stage.callbacks is not None else [(("callbacks",), part) for part in spec.callbacks]
+        own = [(("stages", number, "callbacks"), part) for part in stage.callbacks or ()]
+        own += [(("stages", number, "extra_callbacks"), part) for part in stage.extra_callbacks]
+        for loc, part in [*inherited, *own]:
+            warmup = part.options.get("warmup") if part.name == "WarmupCosine" else None
+            if isinstance(warmup, int | float) and warmup >= stage.epochs > 0:
+                words = f"WarmupCosine warms up for {warmup:g} epochs, and stages[{number}] has {stage.epochs}"
+                yield Finding(loc, f"{words}: the full rate is never reached; lower warmup, or raise epochs")
+
+
 def _shares(activation: str) -> bool:
     """Whether an output gives shares from 0 to 1; by default it does."""
     return not activation or kind_of(activation) != "values"

@@ -21,6 +21,9 @@ from musket.core.registry import Entry
 _PATH_LIKE = re.compile(r"[/\\]|\.(pt|pth|ckpt|h5|hdf5|weights|safetensors|onnx|pkl)$", re.IGNORECASE)
 
 
+_EXCLUSIVE = "categorical_crossentropy"
+
+
 def default_activation(classes: int | Sequence[int]) -> str | tuple[str, ...]:
     """Sigmoid for one class, softmax for several; for every output on its own."""
     if isinstance(classes, int):
@@ -128,8 +131,10 @@ def check_network(
 
 def not_taken(spec: NetworkSpec, vocabulary: Vocabulary) -> Findings:
     """Keys that a network of the user's own has no parameter for: they do nothing."""
+    if not isinstance(spec, ClassificationSpec):
+        return
     entry = architecture_entry(spec.architecture, vocabulary.networks)
-    if not isinstance(spec, ClassificationSpec) or entry is None or isinstance(entry.target, str):
+    if entry is None or isinstance(entry.target, str):
         return
     takes = options_of(entry)
     parameters = {"weights": "weights", "pooling": "pooling", "dropout": "dropout", "copyWeights": "copy_weights"}
@@ -189,6 +194,22 @@ def check_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabul
         if without:
             missing = "" if len(without) == len(spec.stages) else f" (stages {', '.join(map(str, without))} have none)"
             yield Finding(("loss",), f"missing; give one here or in every stage{missing}")
+
+
+def doubtful_losses(spec: NetworkSpec, absent: Collection[str], vocabulary: Vocabulary) -> Findings:
+    """Losses that can be trained with, but hardly with this activation. For losses without problems."""
+    if not {"classes", "activation", "loss"}.isdisjoint(absent):
+        return
+    stated: dict[Loc, Any] = {(): spec.loss, **{("stages", i): stage.loss for i, stage in enumerate(spec.stages)}}
+    for before, loss in stated.items():
+        texts = loss if isinstance(loss, tuple) else (loss,) * len(heads(spec))
+        for head, text in zip(heads(spec), texts, strict=False):
+            alone = {vocabulary.losses.get(name).name for name in _known_terms(text, vocabulary)} == {_EXCLUSIVE}
+            known = head.activation in vocabulary.activations and head.classes > 1
+            if alone and known and vocabulary.activations.get(head.activation).name == "sigmoid":
+                words = f"{_EXCLUSIVE} is for one class of several, with sigmoid every class counts on its own"
+                advice = "usually activation: softmax is meant, or the loss binary_crossentropy"
+                yield Finding((*before, "loss"), f"{words}; {advice}")
 
 
 def _check_weighing(

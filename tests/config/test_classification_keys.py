@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -167,3 +168,30 @@ def test_a_batch_of_one_has_nothing_to_mix_with(key: str) -> None:
     with pytest.warns(UserWarning, match=f"{key}: no effect: batch is 1"):
         parsed(batch=1, **{key: 0.2})
     assert not parsed(batch=2, **{key: 0.2}).notices
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "warned"),
+    [
+        ("categorical_crossentropy", "sigmoid", True),
+        ("categorical_crossentropy", "softmax", False),
+        ("binary_crossentropy", "sigmoid", False),
+        ("categorical_crossentropy+dice_loss", "sigmoid", False),
+    ],
+)
+def test_classes_on_their_own_with_a_loss_of_exclusive_ones_are_warned_of(
+    loss: str, activation: str, warned: bool
+) -> None:
+    with pytest.warns(ConfigWarning, match="loss: .*with sigmoid") if warned else nullcontext():
+        parsed(activation=activation, loss=loss)
+
+
+def test_a_warm_up_that_outlasts_its_stage_is_warned_of() -> None:
+    stages = [{"epochs": 3}, {"epochs": 9}]
+    told = r"WarmupCosine warms up for 5 epochs, and stages\[0\] has 3: the full rate is never reached"
+    with pytest.warns(ConfigWarning, match=told) as issued:
+        parsed(callbacks={"WarmupCosine": {"warmup": 5}}, stages=stages)
+    assert len(issued) == 1
+    with pytest.warns(ConfigWarning, match=r"stages\[0\].callbacks: WarmupCosine warms up for 3 epochs"):
+        parsed(stages=[{"epochs": 3, "callbacks": {"WarmupCosine": 3}}, {"epochs": 9}])
+    parsed(callbacks={"WarmupCosine": {"warmup": 2}}, stages=stages)
