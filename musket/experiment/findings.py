@@ -62,7 +62,7 @@ def say_failures(inspection: Inspection, found: Found, how: str = "") -> None:
         else:
             names = paths if len(set(paths)) == len(failures) else [failure.id for failure in failures]
             same = all(failure.message == first.message for failure in failures)
-            who = f"{len(failures)} samples" if same else f"{len(failures)} samples, the first of them"
+            who = f"{len(failures)} samples" if same else f"{len(failures)} samples, the first"
             found.problem(f"{who}: {how}{first.message}", names)
 
 

@@ -90,7 +90,7 @@ def test_an_unusable_sample_is_named_and_stops_nothing(change: Any, said: str, t
 def test_samples_with_the_same_trouble_are_told_together(tmp_path: Path) -> None:
     report = checked(tmp_path, Changed({1: (IMAGE, MASK[:30]), 4: (IMAGE, MASK[:20]), 7: (IMAGE, None)}))
     sizes, no_mask = report.problems
-    assert sizes.message.startswith("2 samples: image and mask differ in size: 48 x 40 and 48 x 30")
+    assert sizes.message.startswith("2 samples, the first: image and mask differ in size: 48 x 40 and 48 x 30")
     assert sizes.names == ("disc-01", "disc-04")
     assert no_mask.message.startswith("disc-07: there is no mask")
 
@@ -115,7 +115,7 @@ def test_a_dataset_that_cannot_tell_its_ids(tmp_path: Path) -> None:
 
     report = checked(tmp_path, NoIds())
     [problem] = report.problems
-    assert problem.message.startswith("2 samples: item 2 of NoIds cannot be read: OSError: disk 2 is gone")
+    assert problem.message.startswith("2 samples, the first: item 2 of NoIds cannot be read: OSError: disk 2 is gone")
     assert problem.names == ("item 2", "item 4")
     assert report.folds == ()
 
