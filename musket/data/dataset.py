@@ -160,7 +160,7 @@ class FileDataSet(IndexedDataSet):
 class SubDataSet(DataSet):
     """A selection of the items of a dataset, in any order; reading goes through to the dataset.
 
-    ``folds`` and ``holdoutArr`` of the dataset are kept as far as their items are selected.
+    ``folds`` and ``holdoutArr`` of the dataset are kept as far as their items are selected, ``classes`` as they are.
 
     Raises:
         DataError: a position is outside the dataset.
@@ -175,6 +175,8 @@ class SubDataSet(DataSet):
         if len(outside):
             raise DataError(f"position {outside[0]} is outside the dataset of {size} items (0..{size - 1})")
         self.indexes %= max(size, 1)
+        if hasattr(orig, "classes"):
+            self.classes = orig.classes
         if hasattr(orig, "folds") or hasattr(orig, "holdoutArr"):
             here = {int(there): index for index, there in enumerate(self.indexes)}
             if hasattr(orig, "folds"):
@@ -216,10 +218,16 @@ class SubDataSet(DataSet):
         return encoder_of(self.ds, item)(item, encode_y, treshold)
 
 
+def _plain(names: Any) -> Any:
+    """Names of classes as lists, which can be compared."""
+    return [_plain(each) for each in names] if isinstance(names, list | tuple | np.ndarray) else names
+
+
 class CompositeDataSet(DataSet):
     """Datasets one after another. Every item says where it came from by its attribute ``originalDataSet``.
 
-    ``holdoutArr`` of the components is kept; ``folds`` too if all components have equally many.
+    ``holdoutArr`` of the components is kept; ``folds`` too if all components have equally many, and ``classes`` if
+    all that name classes name the same.
 
     Raises:
         DataError: there is no component.
@@ -240,6 +248,9 @@ class CompositeDataSet(DataSet):
                 )
                 for fold_of_each in zip(*folds, strict=True)
             ]
+        classes = [part.classes for part in self.components if getattr(part, "classes", None) is not None]
+        if classes and all(_plain(each) == _plain(classes[0]) for each in classes):
+            self.classes = classes[0]
         if any(hasattr(part, "holdoutArr") for part in self.components):
             parts = zip(self.components, shifts, strict=True)
             self.holdoutArr = [i + shift for part, shift in parts for i in getattr(part, "holdoutArr", ())]

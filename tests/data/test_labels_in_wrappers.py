@@ -210,3 +210,17 @@ def test_sources_tell_labels_apart() -> None:
 def test_views_of_labels_travel_to_workers(kind: str) -> None:
     dataset = pickle.loads(pickle.dumps(CropAndSplit(BlendedDataSet(Labelled(kind, False), PICTURES), 2)))
     assert same(dataset.item(5, True).y, KINDS[kind](1))
+
+
+def test_classes_come_through() -> None:
+    class Named(list[Any]):
+        def __init__(self, classes: Any):
+            super().__init__([None] * 4)
+            if classes is not None:
+                self.classes = classes
+
+    pets, cars = Named(["cat", "dog"]), Named(["car", "van"])
+    assert SubDataSet(pets, [3, 1]).classes == ["cat", "dog"]
+    assert CompositeDataSet([pets, Named(None), Named(np.array(["cat", "dog"]))])[:3].classes == ["cat", "dog"]
+    assert not hasattr(CompositeDataSet([pets, cars]), "classes")
+    assert not hasattr(SubDataSet(Named(None), [0]), "classes")
