@@ -18,9 +18,9 @@ from musket.report.labels import (
     shown_names,
 )
 from musket.report.samples import as_picture
-from musket.report.tiles import GAP, INK, PAPER, below, beside, framed, onto_paper, resized, scaled, text_strip
+from musket.report.tiles import GAP, INK, PAPER, below, beside, fitted, framed, onto_paper, resized, scaled, text_strip
 
-LEGEND = ("truth, then score and prediction:", "✓ right  ✗ wrong  ○ missed")
+LEGEND = ("truth, then prediction (score):", "✓ right  ✗ wrong  ○ missed")
 _ACROSS = 4
 _NARROWEST = 208  # pixels of a cell: room for a line of the legend
 _FRAME = 3
@@ -31,10 +31,14 @@ _MOST_LABELS = 5
 
 @dataclass(frozen=True)
 class _Line:
-    """Some words beneath a picture; ``right`` None where they are neither right nor wrong."""
+    """Some words beneath a picture, of which ``end`` is never cut.
+
+    ``right`` is None where they are neither right nor wrong.
+    """
 
     text: str
     right: bool | None = None
+    end: str = ""
 
     @property
     def ink(self) -> tuple[int, int, int]:
@@ -98,7 +102,7 @@ def _cell(tile: np.ndarray, lines: Sequence[_Line], height: int, width: int, mos
     wrong = any(line.right is False for line in lines)
     tile = framed(tile, _FRAME, _WRONG if wrong else (PAPER,) * 3)
     space = np.full((height - tile.shape[0], width, 3), PAPER, np.uint8)
-    words = [text_strip([line.text], width, line.ink) for line in lines]
+    words = [text_strip([fitted(line.text, width - 2, line.end)], width, line.ink) for line in lines]
     words += [text_strip([""], width)] * (most_lines - len(lines))
     return below([space, onto_paper(tile, tile.shape[0], width), *words], 0)
 
@@ -140,7 +144,7 @@ def _of_several(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> 
     lines = [
         _marked(names[number], float(scores[number]), bool(asked[number]))
         if said[number]
-        else _Line(f"○ {scores[number]:.2f} {names[number]}", False)
+        else _Line(f"○ {names[number]}", False, f" ({scores[number]:.2f})")
         for number in order
     ]
     if len(lines) <= _MOST_LABELS:
@@ -157,5 +161,5 @@ def _of_numbers(truth: np.ndarray, values: np.ndarray) -> list[_Line]:
 
 
 def _marked(name: str, score: float, right: bool) -> _Line:
-    """A score and a name; it is the end of a long name that is cut."""
-    return _Line(f"{'✓' if right else '✗'} {score:.2f} {name}", right)
+    """A name and its score; it is the name that is cut where it is long."""
+    return _Line(f"{'✓' if right else '✗'} {name}", right, f" ({score:.2f})")

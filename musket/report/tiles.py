@@ -69,20 +69,20 @@ def text_strip(texts: Sequence[str], width: int, ink: tuple[int, int, int] = INK
     return np.array(strip)
 
 
-def fitted(text: str, width: float) -> str:
-    """A text on one line, cut so that it is at most ``width`` pixels long."""
+def fitted(text: str, width: float, end: str = "") -> str:
+    """A text on one line and its end, the text cut so that both are at most ``width`` pixels long."""
     text = " ".join(text.split())
     font = _font()
-    if font.getlength(text) <= width:
-        return text
+    if font.getlength(f"{text}{end}") <= width:
+        return f"{text}{end}"
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if font.getlength(f"{text[:middle]}…") <= width:
+        if font.getlength(f"{text[:middle]}…{end}") <= width:
             fits = middle
         else:
             too_long = middle
-    return f"{text[:fits].rstrip()}…"
+    return f"{text[:fits].rstrip()}…{end}"
 
 
 def drawable(text: str) -> bool:

@@ -28,7 +28,7 @@ def grey(height: int = 130, width: int = 200, channels: int = 3, dtype: Any = np
 
 def said(truth: Any, prediction: Any, heads: Heads, names: Any = None) -> list[tuple[str, bool | None]]:
     lines = label_samples._lines(np.asarray(truth, float), np.asarray(prediction, float), heads, names)
-    return [(line.text, line.right) for line in lines]
+    return [(line.text + line.end, line.right) for line in lines]
 
 
 def framed_in(picture: np.ndarray) -> bool:
@@ -38,21 +38,21 @@ def framed_in(picture: np.ndarray) -> bool:
 
 
 def test_one_class_of_several() -> None:
-    assert said([0, 1, 0], [0.2, 0.7, 0.1], ANIMALS, NAMES) == [("dog", None), ("✓ 0.70 dog", True)]
-    assert said([0, 1, 0], [0.1, 0.2, 0.7], ANIMALS, NAMES) == [("dog", None), ("✗ 0.70 horse", False)]
+    assert said([0, 1, 0], [0.2, 0.7, 0.1], ANIMALS, NAMES) == [("dog", None), ("✓ dog (0.70)", True)]
+    assert said([0, 1, 0], [0.1, 0.2, 0.7], ANIMALS, NAMES) == [("dog", None), ("✗ horse (0.70)", False)]
 
 
 def test_without_names_there_are_numbers() -> None:
-    assert said([0, 1, 0], [0.1, 0.2, 0.7], ANIMALS) == [("class 1", None), ("✗ 0.70 class 2", False)]
+    assert said([0, 1, 0], [0.1, 0.2, 0.7], ANIMALS) == [("class 1", None), ("✗ class 2 (0.70)", False)]
 
 
 def test_several_labels_found_invented_and_missed() -> None:
     names = [["sea", "sand", "sun", "rain"]]
     assert said([1, 1, 0, 0], [0.6, 0.3, 0.9, 0.1], TAGS, names) == [
         ("sea, sand", None),
-        ("✗ 0.90 sun", False),
-        ("✓ 0.60 sea", True),
-        ("○ 0.30 sand", False),
+        ("✗ sun (0.90)", False),
+        ("✓ sea (0.60)", True),
+        ("○ sand (0.30)", False),
     ]
     assert said([0, 0, 0, 0], [0.6, 0.3, 0.9, 0.1], TAGS, names)[0] == ("none", None)
     assert said([0, 0, 0, 0], [0.1, 0.3, 0.5, 0.1], TAGS, names) == [("none", None), ("✓ none", True)]
@@ -70,13 +70,16 @@ def test_several_heads_of_every_kind() -> None:
     names = [["cat", "dog", "horse"], ["old", "young"], []]
     assert said([1, 0, 0, 1, 20], [0.8, 0.1, 0.1, 0.25, 22.5], MIXED, names) == [
         ("kind: cat", None),
-        ("✓ 0.80 cat", True),
+        ("✓ cat (0.80)", True),
         ("young: young", None),
-        ("✗ 0.75 old", False),  # the score is that of what is said
+        ("✗ old (0.75)", False),  # the score is that of what is said
         ("weight: 20", None),
         ("≈ 22.5 (+2.5)", None),
     ]
-    assert said([1, 0, 0, 0, 20], [0.8, 0.1, 0.1, 0.25, 22.5], MIXED)[2:4] == [("young: no", None), ("✓ 0.75 no", True)]
+    assert said([1, 0, 0, 0, 20], [0.8, 0.1, 0.1, 0.25, 22.5], MIXED)[2:4] == [
+        ("young: no", None),
+        ("✓ no (0.75)", True),
+    ]
 
 
 def test_right_and_wrong_differ_by_sign_and_frame() -> None:
@@ -84,7 +87,7 @@ def test_right_and_wrong_differ_by_sign_and_frame() -> None:
     wrong = draw_labels([grey()], [[0, 1, 0]], [[0.9, 0, 0.1]], ANIMALS, NAMES)
     assert framed_in(wrong)
     assert not framed_in(right)
-    marks = [text_strip([f"{mark} 0.90 dog"], 200) for mark in ("✓", "✗")]
+    marks = [text_strip([f"{mark} dog (0.90)"], 200) for mark in ("✓", "✗")]
     assert not np.array_equal(*marks)
 
 
@@ -128,9 +131,10 @@ def test_what_cannot_be_drawn() -> None:
 
 
 def test_long_names_are_cut_but_not_their_score() -> None:
-    cut = fitted(f"✗ 0.83 {'long ' * 40}", 120)
-    assert cut.startswith("✗ 0.83 long")
-    assert cut.endswith("…")
+    cut = fitted(f"✗ {'long ' * 40}", 120, " (0.83)")
+    assert cut.startswith("✗ long")
+    assert cut.endswith("… (0.83)")
+    assert fitted("short", 120, " (0.83)") == "short (0.83)"
     assert fitted("short", 120) == "short"
     assert fitted("two\nlines", 120) == "two lines"
     assert text_strip(["x" * 500, "y"], 100).shape == (LINE_HEIGHT, 100, 3)
