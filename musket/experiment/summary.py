@@ -165,7 +165,9 @@ def write_by_class(experiment: Experiment, data: PreparedData, parts: Sequence[P
     names = class_names(data.source, experiment.spec)
     forget_by_class(experiment.layout)
     for part in parts:
-        write_evaluation(experiment.layout.evaluation, part.name, part.truth, part.scores, heads, names)
+        searched = part.name == "validation"
+        folder = experiment.layout.evaluation
+        write_evaluation(folder, part.name, part.truth, part.scores, heads, names, thresholds=searched)
 
 
 def _block(per_fold: Sequence[Scores], holdout: Scores | None, failed: Iterable[str]) -> dict[str, Any]:

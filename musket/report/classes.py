@@ -33,14 +33,16 @@ def write_evaluation(
     scores: np.ndarray,
     heads: Heads,
     class_names: ClassNames = None,
+    *,
+    thresholds: bool = False,
 ) -> list[Path]:
     """Write tables (CSV) and pictures (PNG) of predictions, for every head.
 
     ``PART_confusion`` counts true against predicted classes: a matrix where classes exclude one another, else true and
     false positives and negatives of every class. ``PART_classes`` has support, precision, recall, F1, ROC AUC and
-    average precision of every class, for classes on their own also the threshold with the best F1. ``PART_values``
-    has MAE, RMSE and R2 of numbers, and their predictions over the truth as a picture. With several heads the name of
-    the head follows: ``validation_classes_kind.csv``.
+    average precision of every class; with ``thresholds``, for classes on their own also the one with the best F1.
+    ``PART_values`` has MAE, RMSE and R2 of numbers, and their predictions over the truth as a picture. With several heads
+    the name of the head follows: ``validation_classes_kind.csv``.
 
     Args:
         folder: where; it is made if need be.
@@ -49,6 +51,8 @@ def write_evaluation(
         scores: predictions (0..1 or numbers), in the same shape.
         heads: what the columns are.
         class_names: per head; numbers where there are none.
+        thresholds: search those with the best F1. Not where the figures are to tell what new data would get: a
+            threshold searched there fits what it is judged by.
 
     Returns:
         the files; none where there is no sample.
@@ -96,7 +100,7 @@ def write_evaluation(
         table = per_class(asked, found, exclusive=exclusive, names=names)
         rows = [[getattr(row, column) for column in ("name", *_CLASS_COLUMNS[1:])] for row in table]
         columns = list(_CLASS_COLUMNS)
-        if not exclusive:
+        if thresholds and not exclusive:
             best = best_thresholds(asked, found)
             (_, missed), (invented, both) = confusion_matrix(asked, found, exclusive=False, thresholds=best).T
             best_f1 = 2 * both / np.maximum(1, 2 * both + invented + missed)

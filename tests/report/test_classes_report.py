@@ -73,7 +73,8 @@ def test_exclusive_classes(tmp_path: Path) -> None:
 def test_classes_on_their_own(tmp_path: Path) -> None:
     truth = RANDOM.random((COUNT, 3)) < (0.5, 0.2, 0.0)
     scores = np.clip(0.5 * truth + 0.7 * RANDOM.random((COUNT, 3)), 0, 1)
-    written = write_evaluation(tmp_path, "holdout", truth, scores, Heads((3,), ("sigmoid",), ("0",)), [["a", "b", "c"]])
+    heads, names = Heads((3,), ("sigmoid",), ("0",)), [["a", "b", "c"]]
+    written = write_evaluation(tmp_path, "validation", truth, scores, heads, names, thresholds=True)
     counts, table = read(written[0]), read(written[2])
     assert counts[0] == ["class", "true_positives", "false_positives", "false_negatives", "true_negatives"]
     by_class = metrics.multilabel_confusion_matrix(truth, scores > 0.5)
@@ -87,6 +88,8 @@ def test_classes_on_their_own(tmp_path: Path) -> None:
         assert best == pytest.approx(again, rel=1e-5)
         tried = [metrics.f1_score(truth[:, number], scores[:, number] >= score) for score in scores[:, number]]
         assert best == pytest.approx(max(tried), rel=1e-5)
+    plain = read(write_evaluation(tmp_path, "holdout", truth, scores, heads, names)[2])
+    assert plain == [row[:-2] for row in table]
     assert table[3][5:7] == ["", ""]  # no area under a curve of a class that does not occur
     for path in written[1::2]:
         size(path)
