@@ -48,7 +48,7 @@ def test_good_data(check: Run, project: Path) -> None:
     lines = out.splitlines()
     assert lines[0].startswith(f"config ok  {config_of(project)}: segmentation, small_net")
     assert [line.split()[0] for line in lines if line[:1].strip()] == [
-        *("ok", "data", "images", "values", "masks", "folds", "memory", "time", "training")
+        *("config", "data", "images", "values", "masks", "folds", "memory", "time", "training")
     ]
     assert lines[-1] == "training would start"
     assert "14 samples, all can be used" in out

