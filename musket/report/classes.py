@@ -41,8 +41,8 @@ def write_evaluation(
     ``PART_confusion`` counts true against predicted classes: a matrix where classes exclude one another, else true and
     false positives and negatives of every class. ``PART_classes`` has support, precision, recall, F1, ROC AUC and
     average precision of every class; with ``thresholds``, for classes on their own also the one with the best F1.
-    ``PART_values`` has MAE, RMSE and R2 of numbers, and their predictions over the truth as a picture. With several heads
-    the name of the head follows: ``validation_classes_kind.csv``.
+    ``PART_values`` has MAE, RMSE and R2 of numbers, and their predictions over the truth as a picture. With several
+    heads the name of the head follows: ``validation_classes_kind.csv``.
 
     Args:
         folder: where; it is made if need be.
