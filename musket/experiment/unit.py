@@ -101,13 +101,16 @@ def train_unit(context: FitContext, unit: Unit) -> None:
         context.console.print(f"fold {unit.fold}: {names} is gone; the fold is trained again", highlight=False)
         forget_unit(layout, unit)
         newest = None
-    if newest is not None and newest == unit.stages[-1]:
+    if newest is not None:
         progress = read_progress(checkpoint.load_state(layout.state(unit.fold, newest), lazily=True))
-        if progress.finished(spec.stages[newest].epochs):
+        caption = f"fold {unit.fold + 1}/{len(context.data.folds)}"
+        if newest == unit.stages[-1] and progress.finished(spec.stages[newest].epochs):
             # A kill may have come between the last state and its CSV.
             records.write_rows(layout.metrics(unit.fold, newest), progress.rows)
-            context.console.print(f"fold {unit.fold + 1}/{len(context.data.folds)}  finished already", highlight=False)
+            context.console.print(f"{caption}  finished already", highlight=False)
             return
+        caption += f" stage {newest + 1}/{len(spec.stages)}" if len(spec.stages) > 1 else ""
+        context.console.print(f"{caption}  goes on after epoch {progress.epochs_done}", highlight=False)
     start = unit.stages[0] if newest is None else newest
     module, wrapped, inputs = start_network(context, unit, start, resumed=newest is not None)
     optimizer: torch.optim.Optimizer | None = None

@@ -237,13 +237,16 @@ def test_s52_epochs_may_have_grown(tmp_path: Path) -> None:
         assert (grown.layout.folder / name).read_bytes() == (fresh.layout.folder / name).read_bytes()
 
 
-def test_s52_a_finished_experiment_goes_on_when_its_epochs_grow(tmp_path: Path) -> None:
+def test_s52_a_finished_experiment_goes_on_when_its_epochs_grow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cfg = toy.experiment(tmp_path, folds_count=1)
     cfg.fit(toy.Drawn())
-    grown = toy.experiment(tmp_path, folds_count=1, stages=[{"epochs": 3}])
+    grown = toy.experiment(tmp_path, folds_count=1, stages=[{"epochs": 3}], verbose=1)
     grown.setAllowResume(True)
     grown.fit(toy.Drawn())
     assert grown.layout.metrics(0, 0).read_text().count("\n") == 1 + 3
+    assert "fold 1/1  goes on after epoch 2\n" in capsys.readouterr().out
 
 
 def test_s52_finished_folds_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
