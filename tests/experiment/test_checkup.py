@@ -74,6 +74,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
         ((IMAGE, MASK.astype(np.uint8) * 255), "other than 0 and 1 (from 0 to 255); give mask > threshold"),
         ((IMAGE, "no array"), "the mask has shape (); expected height x width x channels"),
         ("no item", "the dataset gave str in place of a PredictionItem"),
+        ((None, MASK), "found NoneType; could the file be read?"),
     ],
 )
 def test_an_unusable_sample_is_named_and_stops_nothing(change: Any, said: str, tmp_path: Path) -> None:
