@@ -190,7 +190,7 @@ def test_c18_o3_two_heads_minimise_the_sum(tmp_path: Path):
     )
 
     class Pairs(toy_labels.Thirds):
-        classes = ()
+        classes = None
 
         def get_target(self, index: int) -> Any:
             return [np.eye(4)[index % 3], np.eye(4)[3 - index % 3]]
