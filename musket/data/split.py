@@ -20,7 +20,7 @@ from musket.core.errors import DataError
 from musket.core.identity import examples, fingerprint
 from musket.core.types import Split, Splits
 from musket.data.dataset import teller
-from musket.data.iterative import iterative_parts
+from musket.data.iterative_stratification import iterative_parts
 from musket.data.strata import Strata, stratify_classes
 
 FEWER_THAN_FOLDS = "fewer samples than there are folds"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from musket.data.class_balance import balanced_class_weights
-from musket.experiment.balance import known_targets
+from musket.experiment.sampling_shares import known_targets
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec

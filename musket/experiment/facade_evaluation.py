@@ -174,7 +174,7 @@ class Evaluating:
             ArtifactError: there is no such fold, or several are asked for.
         """
         from musket.experiment.predictions import fold_of, part_of
-        from musket.experiment.summary import best_threshold
+        from musket.experiment.thresholds import best_threshold
 
         data = self._prepare(ds)
         fold = fold_of(data, fold)
@@ -183,13 +183,13 @@ class Evaluating:
 
     def find_optimal_treshold_by_validation(self, func: OfItem, stages: Choice = None) -> float:
         """Mean over folds of the best threshold on each fold's own validation part."""
-        from musket.experiment.summary import best_threshold_of_validation
+        from musket.experiment.thresholds import best_threshold_of_validation
 
         return best_threshold_of_validation(self._self, func, stages)
 
     def find_optimal_treshold_by_holdout(self, func: OfItem, stages: Choice = None) -> float:
         """The best threshold of the mean prediction of all folds on the holdout."""
-        from musket.experiment.summary import best_threshold_of_holdout
+        from musket.experiment.thresholds import best_threshold_of_holdout
 
         return best_threshold_of_holdout(self._self, func, stages)
 
@@ -208,7 +208,7 @@ class Evaluating:
             ArtifactError: no fold is trained to its end.
             MusketError: of masks, or of an experiment without a head whose classes count each on its own.
         """
-        from musket.experiment.submission import find_thresholds
+        from musket.experiment.thresholds import find_thresholds
 
         return find_thresholds(self._self, figure, stages)
 

@@ -19,8 +19,8 @@ from musket.data.sampling import Negatives, PartSampler, Positivity
 from musket.data.split import splits_of
 from musket.experiment import reading
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.balance import sampling_shares
 from musket.experiment.prepare_data import PreparedData, classes_by_targets, samples_of, split_settings, with_extra
+from musket.experiment.sampling_shares import sampling_shares
 from musket.predict.heads import Vectors, split_heads
 
 if TYPE_CHECKING:

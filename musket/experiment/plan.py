@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from musket.core.errors import TrainingError
 from musket.core.types import Unit
 from musket.data.sampling import PartSampler, part_order
-from musket.experiment.balance import sampling_shares
+from musket.experiment.sampling_shares import sampling_shares
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec

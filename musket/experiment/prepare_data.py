@@ -21,8 +21,8 @@ from musket.data.sampling import Positivity
 from musket.data.split import SplitSettings, holdout_of, split_record, splits_of, with_extra_train
 from musket.data.strata import Strata, target_strata
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.balance import KnownTargets, known_targets
 from musket.experiment.class_names import class_names
+from musket.experiment.sampling_shares import KnownTargets, known_targets
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec

@@ -1,14 +1,13 @@
-"""Tables of submissions: a dataset predicted and written as rows, in one go; and the thresholds that cut its scores."""
+"""Tables of submissions: a dataset predicted and written as rows, in one go."""
 
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +23,10 @@ from musket.experiment import inference
 from musket.experiment.class_names import class_names
 from musket.experiment.inference import Choice
 from musket.experiment.label_meaning import refuse_other_labels, stored_class_names
-from musket.experiment.predictions import PredictionDataSet, out_of_fold
+from musket.experiment.predictions import PredictionDataSet
 from musket.experiment.reading import TargetShape
-from musket.experiment.run import trained_folds
-from musket.experiment.targets import heads_of, target_vectors
-from musket.metrics.per_class import best_thresholds
+from musket.experiment.targets import heads_of
+from musket.experiment.thresholds import find_thresholds, parted_at_half
 from musket.predict.heads import at_face, score_columns
 from musket.predict.runner import Failures
 from musket.predict.sinks import rle_rows, score_row
@@ -226,51 +224,8 @@ def score_columns_of(experiment: Experiment, weights: Sequence[Path]) -> list[st
     return score_columns(heads.sizes, names or [None] * len(heads.sizes), heads.names)
 
 
-# ---------------------------------------------------------------------------------------------------- thresholds
-
-
 def _checked(treshold: Any) -> float:
     """A single threshold. Raises MusketError when it is none."""
     if isinstance(treshold, bool) or not isinstance(treshold, Real) or not 0 <= float(treshold) <= 1:
         raise MusketError(f'treshold: a number from 0 to 1, or "{BEST}"; found {treshold!r}')
     return float(treshold)
-
-
-def find_thresholds(
-    experiment: Experiment, figure: Literal["f1", "balanced_accuracy"] = "f1", stages: Choice = -1
-) -> list[float]:
-    """See :meth:`Experiment.find_thresholds`."""
-    heads = heads_of(experiment.spec)
-    if heads is None:
-        raise MusketError(
-            "thresholds by class are those of classification; for masks there is find_optimal_treshold_by_validation"
-        )
-    searched = np.repeat([kind == "labels" for kind in heads.kinds], heads.sizes)
-    if not searched.any():
-        raise MusketError(
-            "no head has classes that count each on its own (activation: sigmoid), so there is nothing to threshold: "
-            "of exclusive classes the highest is taken"
-        )
-    data = experiment._prepare()
-    folds = trained_folds(experiment.spec, experiment.layout, len(data.folds))
-    keys = inference.choose(experiment.spec, len(data.folds), folds, stages) if folds else []
-    refuse_other_labels((experiment.layout.weights(key.fold, key.stage) for key in keys), data.source, experiment.spec)
-    found = out_of_fold(experiment, stages, folds)
-    positions = {sample: position for position, sample in enumerate(data.ids)}
-    truth = target_vectors(experiment.spec, data, [positions[sample] for sample in found.ids])
-    thresholds = np.full(len(searched), math.nan)
-    thresholds[searched] = best_thresholds(truth[:, searched], found.vectors()[:, searched], figure=figure)
-    return thresholds.tolist()
-
-
-def parted_at_half(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Scores 0..1 stretched on both sides of their thresholds so that exactly those above them are above 0.5.
-
-    Encoders know a single threshold. Those of a nan threshold stay as they are.
-    """
-    scores = scores.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        above = 0.5 + 0.5 * (scores - thresholds) / (1 - thresholds)
-        below = 0.5 * scores / thresholds
-    parted = np.where(scores > thresholds, np.maximum(above, np.nextafter(0.5, 1)), np.minimum(below, 0.5))
-    return np.where(np.isnan(thresholds), scores, np.nan_to_num(parted, nan=0.5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,17 @@ import numpy as np
 
 from musket.artifacts import records
 from musket.config.logged_figures import bare_figure
-from musket.core.errors import ArtifactError, DataError, MusketError
+from musket.core.errors import ArtifactError, MusketError
 from musket.data.dataset import check_rows
-from musket.experiment import final_metrics, inference
+from musket.experiment import final_metrics
 from musket.experiment import predictions as stores
 from musket.experiment.class_names import class_names
-from musket.experiment.inference import Choice
 from musket.experiment.judge import Group, Judge, Part, Scores
 from musket.experiment.leftovers import forget_by_class
 from musket.experiment.predictions import PredictionDataSet, Source, part_of
 from musket.experiment.prepare_data import PreparedData
-from musket.experiment.reading import TargetShape
-from musket.experiment.run import trained_folds
 from musket.experiment.targets import heads_of
 from musket.metrics.catalogue import find_column
-from musket.metrics.final import WithTreshold
-from musket.metrics.tally import THRESHOLD
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
@@ -222,44 +217,3 @@ def _dump(experiment: Experiment, source: Source, part: str, folds: Sequence[int
         for kind in ("gt", "pt"):
             path = experiment.layout.prediction_table(part, fold, last, kind)
             dataset.dump(path, encode_y=kind == "gt")
-
-
-OfItem = Callable[[Any, Any], Any]
-"""``f(truth, prediction > threshold)``: both bool and H x W x classes, or vectors of all heads side by side (truth as
-numbers where a head gives plain values); a number per item, None or nan leaves it out."""
-
-
-def best_threshold(experiment: Experiment, source: Source, fold: Choice, stage: Choice, func: OfItem) -> Scores:
-    """The best mean of ``func`` over items among the thresholds 0.00 ... 0.99, and the threshold; one pass over items.
-
-    Raises:
-        DataError: ``func`` says nothing of any item.
-    """
-    metric = WithTreshold(func)
-    model = inference.load(experiment.spec, experiment.layout, experiment._fold_count(), fold, stage)
-    shape = TargetShape.of(experiment.spec)
-    samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=True)
-    values = final_metrics.gives_values(experiment.spec)
-    for scored in model.scored(samples):
-        assert scored.truth is not None
-        metric.onItem(scored.scores[0], scored.truth if values else scored.truth > THRESHOLD)
-    threshold, score = metric.best()
-    if math.isnan(threshold):
-        raise DataError(f"the function says nothing of any of the {len(source.ids)} items of {source.name}")
-    return {"score": score, "treshold": threshold}
-
-
-def best_threshold_of_validation(experiment: Experiment, func: OfItem, stage: Choice) -> float:
-    """Mean over the trained folds of the best threshold on each fold's own validation part."""
-    data = experiment._prepare()
-    folds = trained_folds(experiment.spec, experiment.layout, len(data.folds))
-    if not folds:
-        raise ArtifactError("no fold is trained to its end; train it first (fit)", experiment.layout.folder)
-    parts = [part_of(data, data.folds[fold].validation, f"validation{fold}", fold) for fold in folds]
-    found = [best_threshold(experiment, part, part.fold, stage, func)["treshold"] for part in parts]
-    return math.fsum(found) / len(found)
-
-
-def best_threshold_of_holdout(experiment: Experiment, func: OfItem, stage: Choice) -> float:
-    """The best threshold of the mean prediction of all folds on the holdout. Raises ArtifactError without one."""
-    return best_threshold(experiment, stores.source_of(experiment, "holdout"), None, stage, func)["treshold"]

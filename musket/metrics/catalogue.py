@@ -178,7 +178,7 @@ def split_figure(column: str) -> tuple[str, str]:
 
 
 def _fill() -> None:
-    counts, labels = "musket.metrics.counts", "musket.metrics.labels"
+    counts, accuracy = "musket.metrics.counts", "musket.metrics.accuracy"
     add = METRICS.add
 
     add(
@@ -190,7 +190,7 @@ def _fill() -> None:
     )
     add(
         "accuracy",
-        f"{labels}:Accuracy",
+        f"{accuracy}:Accuracy",
         "binary_accuracy or categorical_accuracy, as classes and activation ask.",
         aliases=("acc",),
         mode="max",
@@ -199,14 +199,14 @@ def _fill() -> None:
     )
     add(
         "categorical_accuracy",
-        f"{labels}:CategoricalAccuracy",
+        f"{accuracy}:CategoricalAccuracy",
         "Share of samples or pixels whose highest class is the true one.",
         mode="max",
         of="exclusive",
     )
     add(
         "sparse_categorical_accuracy",
-        f"{labels}:SparseCategoricalAccuracy",
+        f"{accuracy}:SparseCategoricalAccuracy",
         "categorical_accuracy for truth given as class numbers, or as a channel per class.",
         mode="max",
         of="exclusive",
@@ -214,7 +214,7 @@ def _fill() -> None:
     for k in (2, 3, 5, 10):
         add(
             "top_k_categorical_accuracy" if k == 5 else f"top_{k}_accuracy",
-            f"{labels}:TopKCategoricalAccuracy",
+            f"{accuracy}:TopKCategoricalAccuracy",
             f"Share of samples or pixels whose true class is among the {k} highest.",
             aliases=("top_5_accuracy",) if k == 5 else (),
             mode="max",

@@ -12,7 +12,7 @@ import torch
 
 from musket.core.errors import TrainingError
 from musket.core.types import Batch, StepResult
-from musket.training.averaging import WeightMean
+from musket.training.ema import WeightMean
 from musket.training.hooks import Hook, Run
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from musket.artifacts.layout import Layout
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
 from musket.metrics.catalogue import find_column
-from musket.training.averaging import WeightMean
+from musket.training.ema import WeightMean
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
 from musket.training.monitor import Monitor

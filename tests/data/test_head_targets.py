@@ -8,7 +8,7 @@ from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStrati
 
 from musket.data.class_balance import class_counts, class_sampling_weights, label_groups
 from musket.data.head_targets import HeadTargets, by_head, joined
-from musket.data.iterative import iterative_parts
+from musket.data.iterative_stratification import iterative_parts
 from musket.data.split import SplitSettings, make_splits
 
 RANDOM = np.random.default_rng(7)

@@ -21,7 +21,8 @@ import musket
 from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.data.dataset import CompositeDataSet, DataSet
 from musket.data.folders import DirectoryDataSet
-from musket.experiment.submission import own_encoder, parted_at_half
+from musket.experiment.submission import own_encoder
+from musket.experiment.thresholds import parted_at_half
 from musket.metrics.final import ByOneMetric, SimpleMetric, WithTreshold
 
 MULTI_LABEL = {

@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from musket.training.averaging import WeightMean
+from musket.training.ema import WeightMean
 
 
 def scalar(value: float = 0.0) -> torch.nn.Linear:
