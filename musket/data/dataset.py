@@ -315,6 +315,11 @@ def check_rows(dataset: Any) -> None:
         )
 
 
+def shown_by(dataset: Any) -> Any:
+    """The dataset that a view or a derived dataset shows the items of; None for any other."""
+    return next((part for member in ("ds", "child") if (part := getattr(dataset, member, None)) is not None), None)
+
+
 def teller(dataset: Any, member: str) -> Callable[[int], Any] | None:
     """The method ``member`` (position -> value) of a dataset, or of what it is a view of; None when there is none."""
     if hasattr(dataset, member):

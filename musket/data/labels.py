@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from musket.core.errors import DataError, MusketError
-from musket.data.dataset import CompositeDataSet, target_of
+from musket.data.dataset import CompositeDataSet, shown_by, target_of
 
 
 def targets(dataset: Any, positions: Iterable[int]) -> Iterator[Any]:
@@ -60,7 +60,7 @@ def class_names(dataset: Any) -> list[Any] | None:
                 "list: classes=[...]"
             )
         return names[0] if names else None
-    inner = next((part for member in ("ds", "child") if (part := getattr(dataset, member, None)) is not None), None)
+    inner = shown_by(dataset)
     return None if inner is None else class_names(inner)
 
 

@@ -15,7 +15,7 @@ from musket.artifacts.files import write_atomic
 from musket.core.errors import DataError, MusketError
 from musket.core.identity import examples
 from musket.data import labels
-from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet
+from musket.data.dataset import CompositeDataSet, DataSet, SubDataSet, shown_by
 from musket.data.folders import ConstrainedDirectory, DirectoryDataSet
 from musket.data.identity import sample_ids
 from musket.data.labelled import LabelledImages
@@ -152,7 +152,7 @@ def _shown(dataset: Any) -> list[Any]:
     """What views and composite datasets show the items of."""
     if isinstance(dataset, CompositeDataSet):
         return [each for part in dataset.components for each in _shown(part)]
-    inner = next((part for name in ("ds", "child") if (part := getattr(dataset, name, None)) is not None), None)
+    inner = shown_by(dataset)
     return [dataset] if inner is None else _shown(inner)
 
 
