@@ -96,9 +96,7 @@ class Jobs(Protocol):
         ...
 
     def failed(self, job: Job, failure: Failure) -> Sequence[Job]:
-        """What follows from a job not done: jobs that are new. The same key again repeats it; without that, jobs after
-        it are dropped.
-        """
+        """What follows from a job not done. The same key again repeats it; else what needs it is dropped."""
         ...
 
 
