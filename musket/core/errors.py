@@ -89,6 +89,10 @@ class AlreadyFinished(TrainingError):
     """``fit`` was called on an experiment that has its summary.yaml already."""
 
 
+class Stopped(TrainingError):
+    """Training was asked to stop, and did after a whole epoch, whose state is saved."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One key that differs between the config of a stored run and the config of today."""

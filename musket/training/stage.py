@@ -11,6 +11,7 @@ import torch
 
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
+from musket.core.errors import Stopped
 from musket.core.runtime import seed_torch
 from musket.core.types import Batch
 from musket.metrics.catalogue import find_column
@@ -20,7 +21,7 @@ from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, valid
 from musket.training.monitor import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     from lightning_fabric import Fabric
@@ -47,6 +48,7 @@ class StagePlan:
         ema: share of the old mean of weights that stays in every step. The mean then is what is validated, what hooks
             see at the end of an epoch, and what is kept as the best weights. None: no mean.
         metadata: goes into the weights file (architecture, classes, normalisation ...).
+        stopping: asked after every epoch: a reason to stop there, or None.
     """
 
     layout: Layout
@@ -59,6 +61,7 @@ class StagePlan:
     accumulate: int = 1
     ema: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    stopping: Callable[[], str | None] = lambda: None
 
 
 @dataclass
@@ -125,6 +128,7 @@ def train_stage(
 
     Raises:
         TrainingError: a loss that is no number; ``monitor`` is not logged.
+        Stopped: it was asked to stop; everything up to the last epoch is saved.
         ArtifactError: a file cannot be written.
     """
     layout, fold, stage = plan.layout, plan.fold, plan.stage
@@ -181,6 +185,8 @@ def train_stage(
             state = _state(progress, plan.monitor, module, mean, optimizer, hooks)
             checkpoint.save_state(layout.state(fold, stage), state)
             records.write_rows(records_path, progress.rows)
+            if reason := plan.stopping():
+                raise Stopped(reason)
     finally:
         hooks.on_stage_end(run)
     return progress
