@@ -11,6 +11,7 @@ import torch
 
 from musket.artifacts import checkpoint, records
 from musket.artifacts.layout import Layout
+from musket.core.jobs import Progress
 from musket.core.runtime import derive_seed, memory_format, seed_torch
 from musket.core.types import Unit
 from musket.data.loader import BatchLoader
@@ -68,6 +69,8 @@ class FitContext:
         final_metrics: (samples, validation positions in order, fold, stage) -> metrics that only validation has.
         changed: the config changed since the run that is resumed, and the user said so is meant: weights and epochs
             done stay, optimizers and callbacks start afresh.
+        stopping: asked after every epoch: a reason to stop there, or None.
+        watch: is told how far training is, in place of a bar or lines.
     """
 
     spec: NetworkSpec
@@ -81,6 +84,8 @@ class FitContext:
     folders: Sequence[Path] = ()
     final_metrics: Callable[[PreparedData, Sequence[int], int, int], Sequence[Metric]] = lambda *_: ()
     changed: bool = False
+    stopping: Callable[[], str | None] = lambda: None
+    watch: Callable[[Progress], None] | None = None
 
     @property
     def monitor(self) -> Monitor:
@@ -242,6 +247,7 @@ def _train_one_stage(
                 accumulate=spec.accumulate,
                 ema=spec.ema,
                 metadata=weights_metadata(spec, inputs, label_meaning(context.data.dataset, spec)),
+                stopping=context.stopping,
             ),
             run,
             state,
@@ -361,5 +367,6 @@ def _own_hooks(
     if stage.logAll:
         hooks.append(EveryBatchLog(layout.batch_metrics(unit.fold, number)))
     counts = (len(context.data.folds), len(context.spec.stages))
-    hooks.append(ProgressDisplay(context.console, context.monitor, *counts, bar=context.spec.verbose == 1))
+    bar = context.spec.verbose == 1
+    hooks.append(ProgressDisplay(context.console, context.monitor, *counts, bar=bar, watch=context.watch))
     return hooks

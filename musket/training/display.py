@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts.records import BatchLog
+from musket.core.jobs import Progress as Standing
 from musket.training.hooks import Hook, Run
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # Where nobody sees a bar, a long epoch still says how far it is this often (seconds).
 _PLAIN_EVERY = 30.0
+_WATCHED_EVERY = 0.2
 
 
 class ProgressDisplay(Hook):
@@ -30,15 +33,26 @@ class ProgressDisplay(Hook):
         monitor: the figure that decides the best epoch; its best value gets a star.
         folds, stages: how many there are, for the captions.
         bar: False draws lines on a terminal too.
+        watch: is told how far training is instead, several times a second at most; nothing is drawn then.
     """
 
-    def __init__(self, console: Console, monitor: Monitor, folds: int, stages: int, bar: bool = True):
+    def __init__(
+        self,
+        console: Console,
+        monitor: Monitor,
+        folds: int,
+        stages: int,
+        bar: bool = True,
+        watch: Callable[[Standing], None] | None = None,
+    ):
         self.console = console
-        self.with_bar = bar and console.is_terminal and not console.quiet
+        self.watch = watch
+        self.with_bar = watch is None and bar and console.is_terminal and not console.quiet
         self.monitor = monitor
         self.folds = folds
         self.stages = stages
         self.best = monitor.worst
+        self._last = math.nan
         self._bar: Progress | None = None
         self._task: Any = None
         self._epoch_began = 0.0
@@ -75,7 +89,11 @@ class ProgressDisplay(Hook):
 
     def on_batch_end(self, run: Run) -> None:
         now = time.monotonic()
-        if self._bar is not None:
+        if self.watch is not None:
+            if now - self._said > _WATCHED_EVERY:
+                self._said = now
+                self.watch(self._standing(run, self._batches(run), run.logs.get("loss", math.nan)))
+        elif self._bar is not None:
             if now - self._said > 0.1:
                 self._said = now
                 self._bar.update(self._task, completed=self._batches(run), state=self._state(run, now))
@@ -93,6 +111,12 @@ class ProgressDisplay(Hook):
         value, star = self.monitor.read(row), ""
         if self.monitor.better(value, self.best):
             self.best, star = value, " *"
+        self._last = value
+        if self.watch is not None:
+            self.watch(self._standing(run, run.steps_per_epoch + run.validation_steps, row.get("loss", math.nan)))
+            if run.stop:
+                self.console.print(f"{self._caption(run)}  stopped: {run.stop}", highlight=False)
+            return
         names = [name for name in ("loss", "val_loss", self.monitor.name) if name in row]
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in dict.fromkeys(names))
         seconds = now - self._epoch_began
@@ -118,6 +142,27 @@ class ProgressDisplay(Hook):
         stage = f" stage {run.stage + 1}/{self.stages}" if self.stages > 1 else ""
         width = len(str(run.epochs))
         return f"fold {run.fold + 1}/{self.folds}{stage}  epoch {run.epoch + 1:>{width}}/{run.epochs}"
+
+    def _standing(self, run: Run, batch: int, loss: float) -> Standing:
+        now = time.monotonic()
+        spent = now - self._epoch_began
+        done = min(batch, run.steps_per_epoch) / max(1, run.steps_per_epoch)
+        epochs = run.epoch + done - (self._first_epoch or 0)
+        return Standing(
+            fold=run.fold,
+            stage=run.stage,
+            stages=self.stages,
+            epoch=run.epoch,
+            epochs=run.epochs,
+            batch=batch,
+            batches=run.steps_per_epoch + run.validation_steps,
+            loss=loss,
+            metric=self.monitor.name,
+            value=self._last,
+            best=self.best if math.isfinite(self.best) else math.nan,
+            rate=done * run.images_per_epoch / max(1e-9, spent),
+            left=(run.epochs - run.epoch - done) * (now - self._stage_began) / epochs if epochs > 0 else math.nan,
+        )
 
     def _batches(self, run: Run) -> int:
         return run.step - run.epoch * run.steps_per_epoch
