@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
-from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, TrainingError
+from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, Stopped, TrainingError
 from musket.core.runtime import make_fabric
 from musket.core.types import Unit
 from musket.core.version import VERSION
@@ -151,7 +151,22 @@ def trained_folds(spec: NetworkSpec, layout: Layout, count: int) -> list[int]:
 
 
 def fit(context: FitContext) -> None:
-    """Train every unit that is not finished. Nothing of earlier results is touched before all checks have passed.
+    """Train every unit that is not finished, one after the other.
+
+    Raises:
+        Stopped: it was asked to stop, and did after an epoch.
+        MusketError: whatever went wrong, in words.
+    """
+    plan, changed = begin(context)
+    for unit in plan:
+        train_unit(replace(context, changed=changed), unit)
+
+
+def begin(context: FitContext) -> tuple[list[Unit], bool]:
+    """Check all that training needs, and write the records of a run. Before all checks passed nothing is touched.
+
+    Returns:
+        the units to train; whether the config changed since the run that is resumed, which the user accepts.
 
     Raises:
         ConfigChanged: resumed with another config.
@@ -174,8 +189,7 @@ def fit(context: FitContext) -> None:
     forget_predictions(layout)  # they were those of other weights
     records.write_yaml(layout.run_record, record)
     records.write_yaml(layout.in_progress, True)
-    for unit in plan:
-        train_unit(replace(context, changed=changed), unit)
+    return plan, changed
 
 
 def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Unit]) -> bool:
@@ -262,7 +276,7 @@ def failures_recorded(layout: Layout) -> Iterator[None]:
     """Write error.yaml when something fails; an interrupted run keeps only its marker. Never hides the error itself."""
     try:
         yield
-    except (AlreadyFinished, ConfigChanged):
+    except (AlreadyFinished, ConfigChanged, Stopped):
         raise
     except Exception as error:
         entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}

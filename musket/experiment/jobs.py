@@ -1,0 +1,202 @@
+"""The jobs of experiments: what each kind does, in whatever process it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musket.core.errors import ConfigWarning
+from musket.core.jobs import Job, Workplace
+from musket.core.runtime import silence_telemetry
+from musket.core.types import Unit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from musket.experiment.facade import Experiment
+    from musket.experiment.unit import FitContext
+
+OPENING = ("config", "project", "dialect", "overrides", "cache")
+"""Arguments of every job that say which experiment is meant."""
+
+
+class Worker:
+    """Does jobs one after the other, and keeps the experiment of the last one open: its dataset and splits."""
+
+    def __init__(self) -> None:
+        self._opened = ""
+        self._experiment: Experiment | None = None
+
+    def perform(self, job: Job, workplace: Workplace) -> Any:
+        """Do a job.
+
+        Returns:
+            plain data; of ``prepare`` ``{folds, changed}``, of ``train`` ``{fold, metric, best}``, of ``evaluate``
+            ``{result}``, of ``task`` what the task gave.
+
+        Raises:
+            Stopped: training was asked to stop, and did after an epoch.
+            MusketError: what went wrong, in words.
+        """
+        silence_telemetry()
+        do: Callable[[Experiment, Mapping[str, Any], Workplace, Console], Any] = _KINDS[job.kind]
+        with _warnings_told(workplace):
+            experiment = self._open(job.arguments)
+            return do(experiment, job.arguments, workplace, _console(workplace, quiet=not experiment.spec.verbose))
+
+    def _open(self, arguments: Mapping[str, Any]) -> Experiment:
+        wanted = json.dumps([arguments.get(name) for name in OPENING])
+        if self._experiment is None or wanted != self._opened:
+            self._experiment, self._opened = open_experiment(arguments), wanted
+        return self._experiment
+
+
+def open_experiment(arguments: Mapping[str, Any]) -> Experiment:
+    """The experiment that the arguments of a job mean.
+
+    Raises:
+        ConfigError: everything wrong with its config, at once.
+    """
+    from musket.experiment.facade import Experiment
+    from musket.experiment.project import load_spec, open_project
+
+    root = arguments.get("project")
+    project = None if root is None else open_project(root)
+    overrides = arguments.get("overrides") or ()
+    with warnings.catch_warnings():  # whoever made the job was told
+        warnings.simplefilter("ignore", ConfigWarning)
+        spec = load_spec(
+            arguments["config"], project=project, dialect=arguments.get("dialect"), overrides=list(overrides)
+        )
+    if arguments.get("cache"):
+        spec = spec.model_copy(update={"cache": arguments["cache"]})
+    return Experiment.from_spec(spec, project)
+
+
+def _prepare(
+    experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
+) -> dict[str, Any]:
+    from musket.experiment import run
+    from musket.experiment.summary import check
+
+    options = _options(arguments)
+    data = experiment._prepare()
+    run.check_unfinished(experiment.spec, experiment.layout, options, len(data.folds))
+    check(experiment, data)
+    context = _context(experiment, arguments, workplace, console)
+    place = run.device_name(context.fabric)
+    console.print(f"{experiment.layout.config}: {data.describe()}; {place}", highlight=False)
+    plan, changed = run.begin(context)
+    return {"folds": [unit.fold for unit in plan], "changed": changed}
+
+
+def _train(
+    experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
+) -> dict[str, Any]:
+    from musket.experiment.unit import train_unit
+    from musket.training.display import logged_to
+
+    spec, fold, options = experiment.spec, int(arguments["fold"]), _options(arguments)
+    context = replace(_context(experiment, arguments, workplace, console), changed=bool(arguments["changed"]))
+    stages = tuple(range(options.first_stage, len(spec.stages)))
+    with logged_to(console):
+        train_unit(context, Unit(fold, stages, spec.random_state))
+    found, _ = experiment._best_logged(spec.primary_metric)
+    best = [one["best"] for one in found if one["fold"] == fold and one["stage"] == stages[-1]]
+    return {"fold": fold, "metric": spec.primary_metric, "best": best[0] if best else None}
+
+
+def _evaluate(
+    experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
+) -> dict[str, Any]:
+    from musket.experiment.leftovers import forget_predictions
+    from musket.report.tables import summary_table
+
+    options = _options(arguments)
+    if arguments.get("recalculate"):
+        forget_predictions(experiment.layout)
+    summary = experiment.createSummary(arguments.get("folds"), options.subsample)
+    console.print(summary_table(summary))
+    console.print(f"results in {experiment.layout.folder}", highlight=False)
+    return {"result": summary.get("experiment_result")}
+
+
+def _task(experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console) -> Any:
+    from musket.experiment.tasks import run_task
+
+    return run_task(experiment, arguments["task"], arguments.get("args") or {})
+
+
+_KINDS: Mapping[str, Callable[..., Any]] = {
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "task": _task,
+}
+
+
+def _options(arguments: Mapping[str, Any]) -> Any:
+    from musket.experiment.unit import FitOptions
+
+    return FitOptions(**arguments.get("options") or {})
+
+
+def _context(
+    experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
+) -> FitContext:
+    from musket.experiment import run
+    from musket.experiment.pictures import drawer
+
+    data = experiment._prepare()
+    picture = drawer(experiment.spec, data.dataset)
+    context = experiment._context(data, _options(arguments), run.local_fabric(experiment.spec), console, picture)
+    watch = None if _shown(workplace) else workplace.progress
+    return replace(context, stopping=workplace.stopping, watch=watch)
+
+
+def _shown(workplace: Workplace) -> Console | None:
+    """The console of this process, where jobs may draw for themselves."""
+    return getattr(workplace, "console", None)
+
+
+def _console(workplace: Workplace, *, quiet: bool) -> Console:
+    from rich.console import Console
+
+    shown = _shown(workplace)
+    if shown is not None and not (quiet or shown.quiet):
+        return shown
+    return Console(file=_Lines(workplace.line), soft_wrap=True, quiet=quiet or shown is not None, width=200)
+
+
+class _Lines(io.TextIOBase):
+    """A text file that hands over every line written to it."""
+
+    def __init__(self, line: Callable[[str], None]):
+        self._line = line
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            self._line(line)
+        return len(text)
+
+
+@contextlib.contextmanager
+def _warnings_told(workplace: Workplace) -> Iterator[None]:
+    """Warnings become lines, ours without the place in our code."""
+    with warnings.catch_warnings():
+
+        def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+            ours = issubclass(category, ConfigWarning)
+            where = "" if ours else f"{Path(filename).name}:{lineno}: {category.__name__}: "
+            workplace.line(f"warning: {where}{message}")
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
