@@ -99,6 +99,10 @@ class Jobs(Protocol):
         """What follows from a job not done. The same key again repeats it; else what needs it is dropped."""
         ...
 
+    def wanted(self, job: Job) -> bool:
+        """Asked right before a job starts. One that is not wanted any more counts as done, untold."""
+        ...
+
 
 class Watcher(Protocol):
     """Shows people what happens. Calls come from one thread."""

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from musket.core.errors import ConfigWarning
 from musket.core.jobs import Job, Workplace
@@ -171,7 +171,9 @@ def _console(workplace: Workplace, *, quiet: bool) -> Console:
     shown = _shown(workplace)
     if shown is not None and not (quiet or shown.quiet):
         return shown
-    return Console(file=_Lines(workplace.line), soft_wrap=True, quiet=quiet or shown is not None, width=200)
+    return Console(
+        file=cast("IO[str]", _Lines(workplace.line)), soft_wrap=True, quiet=quiet or shown is not None, width=200
+    )
 
 
 class _Lines(io.TextIOBase):
