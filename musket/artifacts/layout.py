@@ -99,6 +99,16 @@ class Layout:
         return self.folder / "error.yaml"
 
     @property
+    def lock(self) -> Path:
+        """Locked while the experiment is trained. It stays: removing it would let two processes lock two files."""
+        return self.folder / ".fit.lock"
+
+    @property
+    def lock_holder(self) -> Path:
+        """Who holds the lock; there while it is held."""
+        return self.folder / ".fit.holder.json"
+
+    @property
     def run_record(self) -> Path:
         """The resolved config this experiment is being trained with, and with what."""
         return self.folder / "run.yaml"
