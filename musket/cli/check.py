@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from musket.experiment.check_data import Progress
-
-_PLAIN_EVERY = 15.0
+from musket.cli.progress import counted
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         from musket.experiment.facade import Experiment
 
-        with _progress(arguments.quiet) as progress:
+        with counted("reading", "samples", arguments.quiet) as progress:
             report = Experiment.from_spec(spec, project).check(
                 estimate=not arguments.quick, fill_cache=arguments.fill_cache, on_progress=progress
             )
@@ -69,37 +62,3 @@ def run(arguments: argparse.Namespace) -> int:
 
         show(report, Console())
     return 0 if report.ok else 1
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A bar on a terminal, a line now and then elsewhere; on the error stream, which leaves the other to the report."""
-    from rich.console import Console
-
-    console = Console(stderr=True, quiet=quiet)
-    if not console.is_terminal:
-        said = time.monotonic()
-
-        def tell(done: int, total: int, failed: int) -> None:
-            nonlocal said
-            if time.monotonic() - said > _PLAIN_EVERY:
-                said = time.monotonic()
-                console.print(f"{done} of {total} samples read{_failed(failed)}", highlight=False)
-
-        yield tell
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("reading samples{task.fields[failed]}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task("", total=None, failed="")
-        yield lambda done, total, failed: bar.update(task, completed=done, total=total, failed=_failed(failed))
-
-
-def _failed(count: int) -> str:
-    return f", {count} cannot be used" if count else ""

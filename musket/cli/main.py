@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": "train experiments of a project",
     "lr-find": "search for a learning rate to train with",
     "ls": "list everything that can be named in a config",
+    "predict": "predict images with a trained experiment",
     "schema": "print the JSON Schema of configs, for editors",
     "version": "print versions",
 }

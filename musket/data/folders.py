@@ -133,10 +133,10 @@ class SimplePNGMaskDataSet(FileDataSet):
         self.mask = None if generate or mask is None else str(Path(mask).absolute())
         files = list_files(path)
         if detect_exts:
-            files = _pictures(files, path, besides=out_ext if self.path == self.mask else None)
+            files = pictures(files, path, besides=out_ext if self.path == self.mask else None)
         else:
             files = _of_type(files, in_ext, path, "in_ext", warn=self.path != self.mask)
-        ids = _ids(files, self.path)
+        ids = ids_of_files(files, self.path)
         if list is not None:
             files, ids = _chosen(files, ids, list, self.path)
         self.ids = Names(ids)
@@ -243,13 +243,18 @@ def _has_type(name: str, extension: str) -> bool:
     return name.lower().endswith("." + extension.lower().lstrip("."))
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file has the extension of an image."""
     return Path(name).suffix.lower() in IMAGE_EXTENSIONS
 
 
-def _pictures(files: list[str], folder: FilePath, *, besides: str | None) -> list[str]:
-    """Files with the extension of an image format, those of the type ``besides`` left out."""
-    fitting = [name for name in files if _is_picture(name) and not (besides and _has_type(name, besides))]
+def pictures(files: list[str], folder: FilePath, *, besides: str | None = None) -> list[str]:
+    """Files with the extension of an image format, those of the type ``besides`` left out.
+
+    Raises:
+        DataError: there is none.
+    """
+    fitting = [name for name in files if is_picture(name) and not (besides and _has_type(name, besides))]
     if not fitting:
         raise DataError(f"none of the {len(files)} files here is an image ({examples(files)})", path=folder)
     return fitting
@@ -258,7 +263,7 @@ def _pictures(files: list[str], folder: FilePath, *, besides: str | None) -> lis
 def _of_type(files: list[str], extension: str, folder: FilePath, argument: str, *, warn: bool = False) -> list[str]:
     """Files of one extension; an error when there are none, which names those there are."""
     fitting = [name for name in files if _has_type(name, extension)]
-    others = [name for name in files if not _has_type(name, extension) and _is_picture(name)]
+    others = [name for name in files if not _has_type(name, extension) and is_picture(name)]
     if not fitting:
         found = Counter(Path(name).suffix.lower().lstrip(".") or "no extension" for name in others or files)
         there = ", ".join(f"{count} {kind}" for kind, count in found.most_common(3))
@@ -277,8 +282,12 @@ def _stem(name: str) -> str:
     return unicodedata.normalize("NFC", name.rpartition(".")[0] or name)
 
 
-def _ids(files: list[str], folder: str) -> list[str]:
-    """Names up to the first dot, or up to the last one where that would give two files one id."""
+def ids_of_files(files: list[str], folder: str) -> list[str]:
+    """Names up to the first dot, or up to the last one where that would give two files one id.
+
+    Raises:
+        DataError: two files have one name up to the last dot.
+    """
     ids = [unicodedata.normalize("NFC", name.partition(".")[0]) for name in files]
     if len(set(ids)) < len(ids):
         ids = [_stem(name) for name in files]

@@ -1,0 +1,172 @@
+"""``musket predict``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musket.cli.progress import counted
+from musket.cli.values import count, numbers
+from musket.core.errors import MusketError
+
+if TYPE_CHECKING:
+    from musket.experiment.facade import Experiment
+    from musket.experiment.predict_files import Written
+
+FORMATS = ("png", "npy", "csv", "rle")
+VIEWS = {"none": None, "horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which experiment, which images, what to write and where."""
+    parser.description = (
+        "Predict images with a trained experiment, as the mean of its networks, and write the results to a folder. "
+        "Exit code: 0 all were predicted, 1 some images could not be (errors.csv names them), 2 nothing could be."
+    )
+    parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
+    parser.add_argument("--name", metavar="NAME", help="an experiment of the project, or a config; default: here")
+    parser.add_argument(
+        "--input", metavar="DIR", required=True, help="folder of images, one image, or an entry of the key datasets"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--folds", type=numbers, metavar="N[,N]", help="take the mean of these folds; default: all that are trained"
+    )
+    parser.add_argument("--stage", type=int, default=-1, metavar="N", help="stage; default: the last one")
+    parser.add_argument(
+        "--tta",
+        type=_views,
+        metavar="VIEWS",
+        help="test-time views: none, Horizontal, Horizontal_and_vertical or all; default: as the config says",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="png (255 x score, a picture per class), npy (float scores), rle (one table of run lengths), csv (one "
+        "table of scores and classes); default: png for masks, csv for classes",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_share,
+        metavar="T",
+        help="what a score must exceed, 0 to 1; default 0.5 in rle and csv; png then holds 0 and 255 alone",
+    )
+    parser.add_argument("--limit", type=count, default=-1, metavar="N", help="at most N images; default: all")
+    parser.add_argument(
+        "--batch", type=count, metavar="N", help="images at once; default: inference_batch of the config"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict and tell what was written.
+
+    Returns:
+        0 all images were predicted, 1 some were not, 130 interrupted.
+
+    Raises:
+        MusketError: nothing can be predicted that way.
+    """
+    from musket.core.runtime import silence_telemetry
+
+    silence_telemetry()
+    experiment = _experiment(arguments)
+    from musket.experiment.predict_files import predict_files
+
+    try:
+        with counted("predicting", "images", arguments.quiet) as progress:
+            written = predict_files(
+                experiment,
+                arguments.input,
+                arguments.output,
+                folds=arguments.folds,
+                stage=arguments.stage,
+                form=arguments.format,
+                threshold=arguments.threshold,
+                limit=arguments.limit,
+                batch=arguments.batch,
+                on_progress=progress,
+            )
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; pictures and arrays written so far are in {arguments.output}", file=sys.stderr)
+        return 130
+    if arguments.json:
+        print(json.dumps(_as_data(written), indent=2, ensure_ascii=False))
+    else:
+        print(_summary(written, arguments.output))
+    for failure in written.failed[:20]:
+        print(f"{failure.id}: {failure.message}", file=sys.stderr)
+    if len(written.failed) > 20:
+        print(f"... and {len(written.failed) - 20} more in errors.csv", file=sys.stderr)
+    return int(bool(written.failed))
+
+
+def _experiment(arguments: argparse.Namespace) -> Experiment:
+    """The experiment that the arguments name."""
+    from musket.experiment.facade import Experiment
+    from musket.experiment.project import CONFIG, find_project, load_spec, open_project
+
+    if arguments.name is None and not Path(CONFIG).is_file():
+        raise MusketError("say which experiment: --name NAME, or a path of its config")
+    given = arguments.name or "."
+    if arguments.project is None or Path(given).suffix in (".yaml", ".yml"):
+        project, config = find_project(given)
+    else:
+        project = open_project(arguments.project)
+        config = project.config(given)
+    spec = load_spec(config, project=project)
+    if arguments.tta is not None:
+        spec = spec.model_copy(update={"testTimeAugmentation": VIEWS[arguments.tta]})
+    return Experiment.from_spec(spec, project)
+
+
+def _summary(written: Written, folder: Path) -> str:
+    """What was done, in one line or two."""
+    rate = f", {written.images / written.seconds:.3g} a second" if written.images and written.seconds else ""
+    of = f"fold {written.folds[0]}" if len(written.folds) == 1 else f"the mean of folds {_listed(written.folds)}"
+    lines = [f"{_counted(written.images, 'image')} predicted by {of}, stage {written.stage}{rate}; written to {folder}"]
+    if written.failed:
+        lines.append(f"{_counted(len(written.failed), 'image')} could not be predicted; see {folder / 'errors.csv'}")
+    if written.passed_over:
+        lines.append(f"{_counted(len(written.passed_over), 'file')} of the folder passed over, being no images")
+    return "\n".join(lines)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
+def _listed(folds: list[int]) -> str:
+    return ", ".join(map(str, folds))
+
+
+def _as_data(written: Written) -> dict[str, object]:
+    return {
+        "images": written.images,
+        "folds": written.folds,
+        "stage": written.stage,
+        "seconds": round(written.seconds, 3),
+        "files": [str(path) for path in written.files],
+        "failed": [{"image": failure.id, "error": failure.message} for failure in written.failed],
+        "passed_over": written.passed_over,
+    }
+
+
+def _views(text: str) -> str:
+    if text.lower() not in VIEWS:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write none, Horizontal, Horizontal_and_vertical or all")
+    return text.lower()
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write a number from 0 to 1")
+    return number
