@@ -47,6 +47,7 @@ class Failure:
         interrupted: it was asked to stop, and did after a whole epoch.
         died: its process went away without a word: killed, or out of memory.
         usage: the config or the way it was called is wrong, not the run.
+        words: ``value`` says it all, of an error raised on purpose; no trace is needed.
     """
 
     type: str
@@ -55,6 +56,7 @@ class Failure:
     interrupted: bool = False
     died: bool = False
     usage: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
@@ -16,6 +17,9 @@ from musket.config.values import Portions
 from musket.core.errors import ArtifactError
 from musket.core.jobs import Failure, Job
 from musket.experiment.plan import units
+
+if TYPE_CHECKING:
+    from musket.experiment.project import Project
 
 State = Literal["waiting", "done", "failed", "stopped"]
 
@@ -238,3 +242,44 @@ def job_arguments(
         "cache": cache,
         "options": dict(options or {}),
     }
+
+
+def run_of(
+    spec: ExperimentSpec,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    project: Project,
+    retries: int = 0,
+    launch_tasks: bool = False,
+    only_evaluate: bool = False,
+    recalculate: bool = False,
+    at_once: int = 1,
+) -> ExperimentRun:
+    """The jobs of an experiment: once, for every seed, or for every trial of a search.
+
+    Args:
+        at_once: how many folds are trained at a time, as far as one can tell: so many trials are begun.
+
+    Raises:
+        MusketError: experiments of this kind cannot be trained yet; the search needs a package that is not there.
+    """
+    from musket.experiment.facade import Experiment
+
+    Experiment.from_spec(spec, project)  # refuses what cannot be trained
+    tasks: Sequence[str] = ()
+    if launch_tasks:
+        from musket.experiment.tasks import task_names
+
+        tasks = task_names(project)
+    plain = partial(PlainRun, retries=retries, tasks=tasks, only_evaluate=only_evaluate, recalculate=recalculate)
+    layout = Layout(Path(arguments["config"]))
+    if spec.hyperparameters:
+        from musket.experiment.search import SearchRun
+
+        return SearchRun(name, layout, arguments, spec, plain, at_once)
+    if spec.num_seeds is not None:
+        from musket.experiment.seeds import SeededRun
+
+        return SeededRun(name, layout, arguments, spec, plain)
+    return plain(name, layout, arguments, spec)
