@@ -17,7 +17,8 @@ from musket.artifacts.predictions import PredictionWriter
 from musket.core.errors import ConfigError, MusketError, Problem, TrainingError
 from musket.core.geometry import resize_scores
 from musket.core.registry import RegistryError
-from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source, part_of, reopened
+from musket.experiment.connected import FoldsAndStages
+from musket.experiment.predictions import PredictionDataSet, Source, part_of, reopened
 from musket.experiment.targets import heads_of
 from musket.metrics.catalogue import FINAL_METRICS
 from musket.metrics.final import ItemMetric, build_final, flat

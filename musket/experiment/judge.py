@@ -15,8 +15,9 @@ from musket.config.logged_figures import bare_figure
 from musket.core.errors import ConfigError
 from musket.experiment import build, final_metrics, inference
 from musket.experiment import predictions as stores
+from musket.experiment.connected import FoldsAndStages
 from musket.experiment.inference import MemberKey
-from musket.experiment.predictions import FoldsAndStages, PredictionDataSet, Source
+from musket.experiment.predictions import PredictionDataSet, Source
 from musket.experiment.prepare_data import PreparedData
 from musket.experiment.reading import TargetShape
 from musket.metrics.build import MetricSet

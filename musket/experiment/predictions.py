@@ -7,7 +7,7 @@ import copy
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,6 @@ from musket.predict.views import PLAIN, views_of
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
     from musket.experiment.prepare_data import PreparedData
-    from musket.predict.results import PredictedBatch
 
 Lookup = Callable[[str, np.ndarray | None], np.ndarray]
 """(Sample id, its image or None) -> its prediction; another image than the one that was predicted is refused."""
@@ -166,33 +165,6 @@ class PredictionDataSet(DataSet):
                 sample=str(item.id),
             )
         return self.ds.encode(item, encode_y, treshold)
-
-
-@dataclass(frozen=True)
-class FoldsAndStages:
-    """An experiment seen through some of its networks: what final metrics and tasks are given.
-
-    Attributes:
-        wrapped: the experiment.
-        folds, stages: whose networks answer; None = all. Several are averaged.
-    """
-
-    wrapped: Experiment
-    folds: Choice = None
-    stages: Choice = None
-
-    @property
-    def name(self) -> str:
-        """Name of the experiment: that of its folder."""
-        return self.wrapped.layout.folder.name
-
-    def predictions(self, name: Any) -> PredictionDataSet:
-        """Predictions of a part or dataset, see :func:`predictions`; parts of a fold are still those of that fold."""
-        return predictions(self.wrapped, name, self.folds, self.stages)
-
-    def predict_on_dataset(self, dataset: Any, ttflips: Any = False) -> Iterator[PredictedBatch]:
-        """Predictions of a dataset, batch by batch."""
-        return self.wrapped.predict_on_dataset(dataset, self.folds, self.stages, ttflips=ttflips)
 
 
 @dataclass(frozen=True)

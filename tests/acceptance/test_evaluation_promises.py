@@ -13,7 +13,7 @@ import yaml
 import musket
 from musket.core.rle import rle_decode, rle_encode
 from musket.data.tables import BinarySegmentationDataSet
-from musket.experiment.predictions import FoldsAndStages
+from musket.experiment.connected import FoldsAndStages
 
 THRESHOLDS = "iou_with_custom_treshold_true_negative_is_zero"
 

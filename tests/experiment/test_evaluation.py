@@ -16,7 +16,8 @@ import musket
 from musket.artifacts import checkpoint
 from musket.core.errors import ArtifactError, ConfigError, DataError, MusketError, TrainingError
 from musket.experiment import inference
-from musket.experiment.predictions import FoldsAndStages, PredictionDataSet
+from musket.experiment.connected import FoldsAndStages
+from musket.experiment.predictions import PredictionDataSet
 from musket.metrics.final import ByOneMetric, SimpleMetric
 
 DICE = "dice_true_negative_is_one"
