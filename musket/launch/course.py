@@ -1,0 +1,52 @@
+"""The course of a run: what is done and what fails is told to whoever decides, whoever waits and whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from musket.core.jobs import Failure, Job, Jobs, Watcher
+from musket.launch.queue import Dropped, Queue
+
+
+class Course:
+    """A queue that is filled by ``jobs`` and shown to a ``watcher``. Engines tell it what happens."""
+
+    def __init__(self, jobs: Jobs, watcher: Watcher):
+        self.queue = Queue()
+        self._jobs = jobs
+        self._watcher = watcher
+        first = jobs.first()
+        self._tell(first, self.queue.add(first))
+
+    def next(self, room: float, opened: str | None = None) -> Job | None:
+        """The job to start now, still wanted; see :meth:`Queue.next`."""
+        while (job := self.queue.next(room, opened)) is not None and not self._jobs.wanted(job):
+            self._tell((), self.queue.done(job))
+            self._watcher.done(job, None)
+        return job
+
+    def started(self, job: Job, place: str) -> None:
+        """A job is under way at a place, told in words."""
+        self.queue.start(job)
+        self._watcher.started(job, place)
+
+    def done(self, job: Job, value: Any) -> None:
+        """A job is done; its function returned ``value``."""
+        follows = self._jobs.done(job, value)
+        dropped = self.queue.done(job, follows)
+        self._watcher.done(job, value)
+        self._tell(follows, dropped)
+
+    def failed(self, job: Job, failure: Failure) -> None:
+        """A job was not done."""
+        follows = self._jobs.failed(job, failure)
+        dropped = self.queue.failed(job, follows)
+        self._watcher.failed(job, failure)
+        self._tell(follows, dropped)
+
+    def _tell(self, added: Sequence[Job], dropped: Dropped) -> None:
+        if added:
+            self._watcher.added(added)
+        for job, because in dropped:
+            self._watcher.dropped(job, because)
