@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from musket.core.errors import ConfigWarning, MusketError
@@ -37,9 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 an experiment failed, 2 wrong usage or config, 130 interrupted.
     """
-    arguments = _told_apart(list(sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
-    parser = _parser(chosen)
+    parser, flags = _parser(chosen)
+    arguments = _told_apart(arguments, flags)
     if chosen is not None and chosen not in COMMANDS:
         near = nearest(chosen, list(COMMANDS), count=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -76,16 +77,17 @@ def _module(command: str) -> Any:
     return importlib.import_module(f"musket.cli.{command.replace('-', '_')}")
 
 
-def _told_apart(arguments: list[str]) -> list[str]:
+def _told_apart(arguments: list[str], flags: Collection[str]) -> list[str]:
     """In ``--allow_resume lr=0.1`` the flag has no value: what follows is an override."""
     followers = [*arguments[1:], ""]
     return [
-        f"{argument}=true" if argument in ("--allow_resume", "--allow-resume") and "=" in follower else argument
+        f"{argument}=true" if argument in flags and "=" in follower else argument
         for argument, follower in zip(arguments, followers, strict=False)  # no arguments: nothing to pair
     ]
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
+def _parser(chosen: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
+    """The parser, and the flags of the chosen command that may have a value or not."""
     parser = argparse.ArgumentParser(
         prog="musket",
         description="One YAML file trains, compares and blends image segmentation and classification models.",
@@ -93,11 +95,14 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"musket {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    flags: set[str] = set()
     for name, summary in COMMANDS.items():
         child = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")
         if name == chosen:
             _module(name).configure(child)
-    return parser
+            optional = (action for action in child._actions if action.nargs == "?" and action.option_strings)
+            flags = {spelling for action in optional for spelling in action.option_strings}
+    return parser, flags
 
 
 @contextlib.contextmanager
