@@ -66,7 +66,7 @@ COMPILE = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --no-emi
 
 constraints: | $(UV)
 	@echo "# Every package at its newest version, for all supported Pythons. Made by: make constraints" > constraints.txt
-	$(COMPILE) --universal --python-version 3.11 --group dev --extra bench --extra nasnet pyproject.toml >> constraints.txt
+	$(COMPILE) --universal --python-version 3.11 --group dev --extra bench --extra nasnet --extra ray --extra search pyproject.toml >> constraints.txt
 	@echo "# Every direct dependency at its lowest version, for Python 3.11. Made by: make constraints" > constraints-oldest.txt
 	$(COMPILE) --resolution lowest-direct --python-version 3.11 --group test pyproject.toml >> constraints-oldest.txt
 
