@@ -91,9 +91,11 @@ class Experiment(Previewing, Predicting, Evaluating):
 
         Raises:
             AlreadyFinished: summary.yaml exists, and rerun is not asked for.
+            TrainingError: somebody else trains it now.
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
+        from musket.experiment.lock import locked
         from musket.experiment.pictures import drawer
         from musket.experiment.plan import fold_numbers
         from musket.experiment.summary import check
@@ -108,7 +110,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         self._prepared = None  # the dataset may have grown since it was last looked at
         console = _console(quiet=not self.spec.verbose)
 
-        with run.failures_recorded(self.layout), logged_to(console):
+        with locked(self.layout), run.failures_recorded(self.layout), logged_to(console):
             data = self._prepare(dataset)
             run.check_unfinished(self.spec, self.layout, options, len(data.folds))
             check(self, data)
@@ -188,6 +190,7 @@ class Experiment(Previewing, Predicting, Evaluating):
             picture,
             self._folders(),
             partial(each_epoch, self),
+            project=self.project,
         )
 
     def _folders(self) -> list[Path]:
