@@ -103,7 +103,8 @@ def check(
 ) -> ExperimentSpec:
     """:func:`load` for documents that were read already."""
     root = document.root if common is None else merge_common(document.root, common.root)
-    root, problems = _overridden(root, overrides or ())
+    overrides = dict(overrides) if isinstance(overrides, Mapping) else list(overrides or ())
+    root, problems = _overridden(root, overrides)
     name = _dialect(document, dialect, root)
     model = DIALECTS[name]
     root, notices, found = legacy.upgrade(root, name)
@@ -125,6 +126,7 @@ def check(
     spec._source = Path(document.source)
     spec._notices = tuple(notices)
     spec._places = MappingProxyType(dict(_places(root, ())))
+    spec._overrides = tuple(_as_texts(overrides))
     return spec
 
 
@@ -171,6 +173,13 @@ def _overridden(root: Map, overrides: Overrides) -> tuple[Map, list[Problem]]:
     for key, value in overrides.items():
         root = root.having(key, tree(value, Place(origin="argument")))
     return root, []
+
+
+def _as_texts(overrides: Overrides) -> Iterable[str]:
+    """Overrides as one would write them on the command line."""
+    if not isinstance(overrides, Mapping):
+        return overrides
+    return (f"{key}={to_yaml(plain(tree(value, Place())), flow=True)}" for key, value in overrides.items())
 
 
 def _dialect(document: Document, called: str | None, root: Map) -> str:

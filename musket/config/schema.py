@@ -223,6 +223,7 @@ class ExperimentSpec(_Model):
     _source: Path = PrivateAttr(default=Path("<text>"))
     _notices: tuple[Problem, ...] = PrivateAttr(default=())
     _places: Mapping[str, Place] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
+    _overrides: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def source(self) -> Path:
@@ -233,6 +234,11 @@ class ExperimentSpec(_Model):
     def notices(self) -> tuple[Problem, ...]:
         """What was read otherwise than written (old spellings, keys without meaning)."""
         return self._notices
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """``key=value`` texts that were put in place of what the file says."""
+        return self._overrides
 
     def place(self, key: str) -> Place:
         """Where a key (``lr``, ``stages[1].lr``) stands in the file; line 0 when it is not written there."""

@@ -83,16 +83,18 @@ def _prepare(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> dict[str, Any]:
     from musket.experiment import run
+    from musket.experiment.leftovers import splits_set_aside
     from musket.experiment.summary import check
 
     options = _options(arguments)
-    data = experiment._prepare()
-    run.check_unfinished(experiment.spec, experiment.layout, options, len(data.folds))
-    check(experiment, data)
-    context = _context(experiment, arguments, workplace, console)
-    place = run.device_name(context.fabric)
-    console.print(f"{experiment.layout.config}: {data.describe()}; {place}", highlight=False)
-    plan, changed = run.begin(context)
+    with splits_set_aside(experiment.layout) if options.new_splits else contextlib.nullcontext():
+        data = experiment._prepare()
+        run.check_unfinished(experiment.spec, experiment.layout, options, len(data.folds))
+        check(experiment, data)
+        context = _context(experiment, arguments, workplace, console)
+        place = run.device_name(context.fabric)
+        console.print(f"{experiment.layout.config}: {data.describe()}; {place}", highlight=False)
+        plan, changed = run.begin(context)
     return {"folds": [unit.fold for unit in plan], "changed": changed}
 
 

@@ -6,8 +6,10 @@ import contextlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from musket.artifacts.files import write_atomic
 from musket.artifacts.layout import Layout
 from musket.artifacts.predictions import INDEX
 from musket.core.types import Unit
@@ -33,6 +35,22 @@ def forget_unit(layout: Layout, unit: Unit) -> None:
     for stage in unit.stages:
         for folder in (layout.example(unit.fold, stage, 0, 0).parent, layout.tensorboard(unit.fold, stage)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def splits_set_aside(layout: Layout) -> Iterator[None]:
+    """Inside, there are no stored splits; those that were there come back when something fails."""
+    kept = {path: path.read_bytes() for path in (layout.folds_split, layout.holdout_split) if path.exists()}
+    for path in kept:
+        path.unlink()
+    try:
+        yield
+    except BaseException:
+        for path in (layout.folds_split, layout.holdout_split):
+            path.unlink(missing_ok=True)
+        for path, content in kept.items():
+            write_atomic(path, content)
+        raise
 
 
 def forget_predictions(layout: Layout) -> None:

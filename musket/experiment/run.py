@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import platform
-import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
@@ -16,12 +13,13 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, Stopped, TrainingError
 from musket.core.runtime import make_fabric
 from musket.core.types import Unit
-from musket.core.version import VERSION
 from musket.experiment import build
+from musket.experiment.changes import config_changes, first_changed_stage, grown_stage
 from musket.experiment.check_before_fit import check_network, check_samples, check_unit
-from musket.experiment.label_meaning import difference, label_meaning, labels_fingerprint
+from musket.experiment.label_meaning import difference
 from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
+from musket.experiment.run_record import run_record, stored_run
 from musket.experiment.unit import (
     FitContext,
     FitOptions,
@@ -34,88 +32,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from musket.config.schema import NetworkSpec
-
-# Keys that may change between a run and its resumption without making it another run.
-_NEUTRAL = (
-    "verbose",
-    "inference_batch",
-    "showDataExamples",
-    "imports",
-    "datasets_path",
-    "cache",
-    "final_metrics",
-    "experiment_result",
-    "dumpPredictionsToCSV",
-    "compressPredictionsAsInts",
-    "compressScale",
-    "separatePredictions",
-    "testTimeAugmentation",
-    "tasks",
-    "run_tasks",
-    "import_tasks",
-    "hyperparameters",
-    "max_evals",
-)
-
-
-def run_record(context: FitContext) -> dict[str, Any]:
-    """What run.yaml holds: the resolved config, the data it was trained on, and with what."""
-    fabric = context.fabric
-    return {
-        "config": context.spec.dump(),
-        "subsample": context.options.subsample,
-        "data": {"samples": len(context.data.ids), "fingerprint": context.data.fingerprint, **_labels(context)},
-        "device": str(fabric.device.type),
-        "precision": str(fabric._precision.precision),
-        "versions": {
-            "python": platform.python_version(),
-            "musket": VERSION,
-            **{name: version(name) for name in ("torch", "timm", "segmentation-models-pytorch")},
-        },
-    }
-
-
-def _labels(context: FitContext) -> dict[str, Any]:
-    """What the labels stand for, and a digest of them where they are told without reading items; nothing of masks."""
-    spec, data = context.spec, context.data
-    if spec.gives_maps:
-        return {}
-    found = label_meaning(data.dataset, spec)
-    same = spec.pretrain_transform is None  # else ids are not those of the source
-    digest = labels_fingerprint(data.source, data.ids[: len(data.ids) - data.extra]) if same else None
-    return found | ({"labels": digest} if digest else {})
-
-
-def config_changes(stored: dict[str, Any], current: dict[str, Any], *, may_grow: bool) -> list[Change]:
-    """Differences that make it another run. Keys without influence never do, more epochs do unless ``may_grow``."""
-    return [
-        change
-        for change in records.differences(_influential(stored), _influential(current))
-        if not (may_grow and _grown_stage(change) is not None)
-    ]
-
-
-def _influential(config: dict[str, Any]) -> dict[str, Any]:
-    """A config less what cannot change what is trained: neutral keys, and datasets it does not train on."""
-    kept = {key: value for key, value in config.items() if key not in _NEUTRAL and key != "datasets"}
-    entries = config.get("datasets") or {}
-    used: dict[str, Any] = {}
-    named = [config.get("dataset"), config.get("extra_train_data")]
-    while named:
-        form = named.pop()
-        if isinstance(form, list):  # an entry made of others
-            named += form
-        elif isinstance(form, str) and form in entries and form not in used:
-            used[form] = entries[form]
-            named.append(entries[form])
-    return kept | ({"datasets": used} if used else {})
-
-
-def _grown_stage(change: Change) -> int | None:
-    """The stage whose epochs a change raises."""
-    found = re.fullmatch(r"stages\.(\d+)\.epochs", change.key)
-    grown = isinstance(change.stored, int) and isinstance(change.current, int) and change.current > change.stored
-    return int(found[1]) if found and grown else None
 
 
 def check_unfinished(spec: NetworkSpec, layout: Layout, options: FitOptions, fold_count: int) -> None:
@@ -130,7 +46,7 @@ def check_unfinished(spec: NetworkSpec, layout: Layout, options: FitOptions, fol
     done = summary.get("folds", []) if isinstance(summary, dict) else []
     if not set(range(fold_count) if options.folds is None else options.folds) <= set(done):
         return
-    stored = _stored_run(layout) if options.resume else None
+    stored = stored_run(layout) if options.resume else None
     if stored is not None and _growth(stored["config"], spec):
         return
     raise AlreadyFinished(
@@ -141,7 +57,7 @@ def check_unfinished(spec: NetworkSpec, layout: Layout, options: FitOptions, fol
 
 def _growth(stored: dict[str, Any], spec: NetworkSpec) -> list[int]:
     """Stages that have more epochs now than they had."""
-    stages = [_grown_stage(change) for change in records.differences(stored, spec.dump())]
+    stages = [grown_stage(change) for change in records.differences(stored, spec.dump())]
     return [stage for stage in stages if stage is not None]
 
 
@@ -173,7 +89,7 @@ def begin(context: FitContext) -> tuple[list[Unit], bool]:
         MusketError: whatever went wrong, in words.
     """
     spec, layout, options = context.spec, context.layout, context.options
-    record = run_record(context)
+    record = run_record(context, context.project)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     changed = _check_record(record, context, plan)
     for unit in plan:
@@ -199,8 +115,9 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
         whether it does not, and the user accepts that.
     """
     layout, options = context.layout, context.options
-    partial = options.folds is not None or options.first_stage > 0
-    stored = _stored_run(layout) if (options.resume or partial) and _anything_trained(context) else None
+    kept = _anything_trained(context, set(range(len(context.data.folds))) - {unit.fold for unit in plan})
+    partial = kept or options.first_stage > 0
+    stored = stored_run(layout) if (options.resume or partial) and _anything_trained(context) else None
     if stored is None:
         return False
     then, now = stored.get("data") or {}, record["data"]
@@ -211,6 +128,8 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
         )
     may_grow = options.resume and not partial
     changes = config_changes(stored["config"], record["config"], may_grow=may_grow)
+    if not (kept or options.resume) and first_changed_stage(changes) >= options.first_stage:
+        changes = []  # only stages that all are trained afresh
     if stored.get("subsample", 1.0) != record["subsample"]:
         changes.append(Change("subsample (of fit)", stored.get("subsample", 1.0), record["subsample"]))
     if then.get("labels", now.get("labels")) != now.get("labels", then.get("labels")):
@@ -239,23 +158,16 @@ def _refuse_other_inputs(spec: NetworkSpec, changes: Sequence[Change]) -> None:
             )
 
 
-def _anything_trained(context: FitContext) -> bool:
-    """Whether an earlier run left weights or states; one that failed at its start leaves only its record."""
+def _anything_trained(context: FitContext, folds: Iterable[int] | None = None) -> bool:
+    """Whether an earlier run left weights or states, of these folds or any; one that failed early has a record only."""
     stages = range(len(context.spec.stages))
     files = (context.layout.state, context.layout.weights)
     return any(
-        file(fold, stage).exists() for fold in range(len(context.data.folds)) for stage in stages for file in files
+        file(fold, stage).exists()
+        for fold in (range(len(context.data.folds)) if folds is None else folds)
+        for stage in stages
+        for file in files
     )
-
-
-def _stored_run(layout: Layout) -> dict[str, Any] | None:
-    """The record of the run whose files lie here; None when there is none."""
-    if not layout.run_record.exists():
-        return None
-    record = records.read_yaml(layout.run_record)
-    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
-        raise ArtifactError("this is no record of a run; delete it and start afresh", layout.run_record)
-    return record
 
 
 def _forget(context: FitContext, plan: Sequence[Unit]) -> None:

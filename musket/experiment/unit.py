@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from musket.config.schema import NetworkSpec, StageSpec
+    from musket.experiment.project import Project
     from musket.pipelines.image import ImagePipeline, Normalization
 
 
@@ -48,6 +49,7 @@ class FitOptions:
         first_stage: stages before it are skipped, their best weights loaded.
         subsample: share of the training items an epoch sees, 0..1.
         rerun: train although summary.yaml is there.
+        new_splits: draw the splits anew, because the data they were drawn from is no more.
     """
 
     resume: bool = False
@@ -56,6 +58,7 @@ class FitOptions:
     first_stage: int = 0
     subsample: float = 1.0
     rerun: bool = False
+    new_splits: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class FitContext:
             done stay, optimizers and callbacks start afresh.
         stopping: asked after every epoch: a reason to stop there, or None.
         watch: is told how far training is, in place of a bar or lines.
+        project: whose code the config may name.
     """
 
     spec: NetworkSpec
@@ -86,6 +90,7 @@ class FitContext:
     changed: bool = False
     stopping: Callable[[], str | None] = lambda: None
     watch: Callable[[Progress], None] | None = None
+    project: Project | None = None
 
     @property
     def monitor(self) -> Monitor:

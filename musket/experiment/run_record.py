@@ -1,0 +1,144 @@
+"""run.yaml: what an experiment was trained with, so that one can tell later whether its results still hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musket.artifacts import records
+from musket.artifacts.layout import Layout
+from musket.core.errors import ArtifactError
+from musket.core.identity import fingerprint
+from musket.core.version import VERSION
+from musket.experiment import code_used
+from musket.experiment.changes import config_changes, first_changed_stage
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from musket.config.schema import ExperimentSpec, NetworkSpec
+    from musket.experiment.prepare_data import PreparedData
+    from musket.experiment.project import Project
+    from musket.experiment.unit import FitContext
+
+_PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "opencv-python-headless", "lightning-fabric")
+# Seconds git may take, in all.
+_GIT_PATIENCE = 2.0
+
+
+def run_record(context: FitContext, project: Project | None = None) -> dict[str, Any]:
+    """What run.yaml holds: the resolved config, the data it was trained on, the code, and with what."""
+    fabric = context.fabric
+    return {
+        **config_record(context.spec, project),
+        "subsample": context.options.subsample,
+        "data": _data_record(context.spec, context.data),
+        "device": str(fabric.device.type),
+        "devices": _device_names(fabric),
+        "precision": str(fabric._precision.precision),
+        "versions": _versions(),
+        **git_record(context.layout.folder),
+    }
+
+
+def config_record(spec: ExperimentSpec, project: Project | None) -> dict[str, Any]:
+    """The part of a record that tells what was asked for: config, overrides, and digests of the project's code."""
+    config = spec.dump()
+    record: dict[str, Any] = {"config": config}
+    if spec.overrides:
+        record["overrides"] = list(spec.overrides)
+    if project is not None:
+        record["code"] = code_used.digests(project.root, config)
+    return record
+
+
+def stored_run(layout: Layout) -> dict[str, Any] | None:
+    """The record of the run whose files lie here; None when there is none.
+
+    Raises:
+        ArtifactError: the file cannot be read, or is something else.
+    """
+    if not layout.run_record.exists():
+        return None
+    record = records.read_yaml(layout.run_record)
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ArtifactError("this is no record of a run; delete it and start afresh", layout.run_record)
+    return record
+
+
+def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | None) -> None:
+    """Let the record say that the summary is that of today's config; call it when the summary has been written anew.
+
+    Nothing is changed where the config has come to ask for other weights.
+    """
+    stored = stored_run(layout)
+    if stored is None:
+        return
+    now = config_record(spec, project)
+    changes = config_changes(stored["config"], now["config"], may_grow=False)
+    if changes and first_changed_stage(changes) < len(spec.stages):  # stages that are left out were trained, too
+        return
+    records.write_yaml(layout.run_record, {key: value for key, value in stored.items() if key != "overrides"} | now)
+
+
+def _data_record(spec: NetworkSpec, data: PreparedData) -> dict[str, Any]:
+    """How many samples, digests of their ids and labels, and what the labels stand for; nothing of masks."""
+    from musket.data.identity import sample_ids
+    from musket.experiment.label_meaning import label_meaning, labels_fingerprint
+
+    found: dict[str, Any] = {"samples": len(data.ids), "fingerprint": data.fingerprint}
+    same = spec.pretrain_transform is None  # else ids are not those of the source
+    ids = list(data.ids[: len(data.ids) - data.extra]) if same else sample_ids(data.source)
+    found["source"] = fingerprint(ids)
+    if spec.gives_maps:
+        return found
+    digest = labels_fingerprint(data.source, ids) if same else None
+    return found | label_meaning(data.dataset, spec) | ({"labels": digest} if digest else {})
+
+
+def _device_names(fabric: Fabric) -> list[str]:
+    """Devices of one network, as their makers call them."""
+    if fabric.device.type != "cuda":
+        return [platform.processor() or platform.machine()]
+    import torch
+
+    first = fabric.device.index or 0
+    return [torch.cuda.get_device_name(first + each) for each in range(fabric.world_size)]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "musket": VERSION}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def git_record(folder: Path) -> dict[str, Any]:
+    """Commit of the repository a folder is in, and whether tracked files differ from it; {} where git cannot tell."""
+    told = _git(folder, "rev-parse", "HEAD")
+    if not told:
+        return {}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"git": {"commit": told, **({} if changed is None else {"dirty": bool(changed)})}}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says; None when it is not there, takes long, or knows no repository here."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_GIT_PATIENCE / 2,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
