@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from musket.config import cross_checks, legacy, logged_figures, output_checks
+from musket.config import cross_checks, legacy, logged_figures, output_checks, search_checks
 from musket.config.bind import bind, options_of
 from musket.config.bind_parts import bind_all
 from musket.config.preprocessing import check_preprocessing
@@ -39,7 +40,6 @@ from musket.config.tree import (
     describe,
     dotted,
     merge_common,
-    place_of,
     plain,
     tree,
 )
@@ -102,32 +102,31 @@ def check(
     common: Document | None = None,
 ) -> ExperimentSpec:
     """:func:`load` for documents that were read already."""
-    root = document.root if common is None else merge_common(document.root, common.root)
     overrides = dict(overrides) if isinstance(overrides, Mapping) else list(overrides or ())
-    root, problems = _overridden(root, overrides)
-    name = _dialect(document, dialect, root)
-    model = DIALECTS[name]
-    root, notices, found = legacy.upgrade(root, name)
-    problems += found
-    options, findings = _own_keys(root, model, vocabulary)
-    spec, absent, found_types = _validated(model, root)
-    absent |= {"architecture_options"} if findings else set()
-    findings += found_types
-    spec, found_meaning, remarks = _meaning(spec, options, absent, vocabulary)
-    findings += found_meaning
-    problems += [_problem(root, finding) for finding in findings]
+    root, problems = merged(document, common, overrides)
+    model = DIALECTS[_dialect(document, dialect, root)]
+    read_as = partial(_reading, model=model, vocabulary=vocabulary)
+    searched = search_checks.is_searched(root)
+    reading = search_checks.checked(root, read_as, vocabulary.direction) if searched else read_as(root)
+    problems += reading.problems
     if problems:
         raise ConfigError(document.source, problems)
-    notices += [_problem(root, remark) for remark in remarks]
-    for notice in notices:
+    for notice in reading.notices:
         warnings.warn(ConfigWarning(f"{document.source}: {notice.where} {notice.key}: {notice.message}"), stacklevel=3)
-    if options:
-        spec = spec.model_copy(update={"architecture_options": options})
+    spec = reading.spec
     spec._source = Path(document.source)
-    spec._notices = tuple(notices)
-    spec._places = MappingProxyType(dict(_places(root, ())))
+    spec._notices = tuple(reading.notices)
+    spec._places = MappingProxyType(dict(_places(reading.root, ())))
     spec._overrides = tuple(_as_texts(overrides))
     return spec
+
+
+def merged(
+    document: Document, common: Document | None = None, overrides: Overrides | None = None
+) -> tuple[Map, list[Problem]]:
+    """A config with the defaults of its project and other values in place of its own; problems are of the latter."""
+    root = document.root if common is None else merge_common(document.root, common.root)
+    return _overridden(root, overrides or ())
 
 
 def unavailable(spec: ExperimentSpec) -> list[Problem]:
@@ -165,6 +164,21 @@ def _asked(spec: ExperimentSpec, key: str) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------ steps
+
+
+def _reading(root: Map, *, model: type[ExperimentSpec], vocabulary: Vocabulary) -> search_checks.Reading:
+    """A tree, in which nothing is left to search, as a spec."""
+    root, notices, problems = legacy.upgrade(root, model.dialect)
+    options, findings = _own_keys(root, model, vocabulary)
+    spec, absent, found_types = _validated(model, root)
+    absent |= {"architecture_options"} if findings else set()
+    findings += found_types
+    spec, found_meaning, remarks = _meaning(spec, options, absent, vocabulary)
+    problems += [finding.at(root) for finding in [*findings, *found_meaning]]
+    notices += [remark.at(root) for remark in remarks]
+    if options:
+        spec = spec.model_copy(update={"architecture_options": options})
+    return search_checks.Reading(spec, root, problems, notices)
 
 
 def _overridden(root: Map, overrides: Overrides) -> tuple[Map, list[Problem]]:
@@ -385,11 +399,6 @@ def _meaning(
     findings += found
     remarks += cross_checks.long_warmups(spec)
     return (spec if findings or absent else cross_checks.canonical(spec, columns, vocabulary)), findings, remarks
-
-
-def _problem(root: Map, finding: Finding) -> Problem:
-    place = place_of(root, finding.loc, key=finding.key)
-    return Problem(place.line, place.column, dotted(finding.loc), finding.message, place.origin)
 
 
 def _places(node: Node, loc: Loc) -> Iterable[tuple[str, Place]]:

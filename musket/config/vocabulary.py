@@ -10,7 +10,8 @@ from musket.config.schema import (
     ClassificationSpec,
     ExperimentSpec,
 )
-from musket.config.tree import Loc, closest, describe
+from musket.config.tree import Loc, Map, closest, describe, dotted, place_of
+from musket.core.errors import Problem
 from musket.core.registry import Entry, Registry
 
 
@@ -108,6 +109,11 @@ class Finding:
     loc: Loc
     message: str
     key: bool = False
+
+    def at(self, root: Map) -> Problem:
+        """The problem it is in a config."""
+        place = place_of(root, self.loc, key=self.key)
+        return Problem(place.line, place.column, dotted(self.loc), self.message, place.origin)
 
 
 Findings = Iterator[Finding]
