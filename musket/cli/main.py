@@ -18,6 +18,8 @@ from musket.core.version import VERSION
 COMMANDS = {
     "augment": "draw what augmentation does to training samples",
     "check": "check a config completely, without training",
+    "clean": "remove what runs left",
+    "deps_download": "download the data a project needs",
     "fit": "train experiments of a project",
     "lr-find": "search for a learning rate to train with",
     "ls": "list everything that can be named in a config",

@@ -106,10 +106,11 @@ def predict_files(
     weights = [experiment.layout.weights(*member) for member in members]
     rows_of = None if form in ("png", "npy") else _rows_of(experiment, heads, weights, threshold)
     rows: list[Row] = []
-    failures, started = Failures(written.failed), time.monotonic()
+    failures = Failures(written.failed)
     predicted = experiment._on_dataset(
         dataset, written.folds, written.stage, len(names), batch, False, failures=failures
     )
+    started = time.monotonic()
     for scored in predicted:
         scores = scored.scores[0]
         if rows_of is not None:

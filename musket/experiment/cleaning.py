@@ -1,0 +1,193 @@
+"""What runs left in the folders of experiments, told by the names of files; all else in these folders stays."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from musket.artifacts.files import in_words
+from musket.artifacts.layout import Layout
+from musket.artifacts.predictions import INDEX
+from musket.core.errors import ArtifactError, TrainingError
+from musket.data.cache import default_cache_folder
+from musket.experiment.lock import holder, locked
+from musket.experiment.project import CONFIG
+
+# Folders of an experiment in which files of ours lie. Names with "classify" and "reports" are those of former versions.
+_FOLDERS = (
+    "weights",
+    "metrics",
+    "logs",
+    "examples",
+    "predictions",
+    "evaluation",
+    "reports",
+    "classify_weights",
+    "classify_metrics",
+    ".history",
+)
+_SIDE_FILES = ("holdout_split", "folds_split", "shapes", "contribution", "ncx", "mdl-nchannel")
+_STUDY = r"hyperopt\.(trials|scores)|best\.params\.yaml"
+_PREDICTIONS = (
+    rf"[^/]+\.npy/({re.escape(INDEX)}|(\d+|vectors)\.npy\.npz)",
+    r"[^/]+\[[\d, ]*\](\d+|\[[\d, ]*\])\.npy",
+    r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv",
+    r"tmp-validation[^/]*\.npy(/.+)?",
+)
+# Paths below the folder of an experiment, with slashes.
+_OURS = re.compile(
+    "|".join(
+        (
+            r"(summary|inProgress|error|run)\.yaml",
+            r"\.fit\.holder.*",
+            _STUDY,
+            r"(classify_)?weights/(best|last)-\d+\.\d+\.(weights|state)",
+            r"(classify_)?metrics/metrics-\d+\.\d+\.csv(all\.csv)?",
+            r"logs/\d+\.\d+/events\.out\.tfevents\..+",
+            r"examples/\d+/\d+/t_epoch_(train)?\d+\.\d+\.jpg",
+            rf"predictions/({'|'.join(_PREDICTIONS)})",
+            r"evaluation/(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)",
+            r"reports/report-\d+\.\d+\.html",
+            r"\.history/.+",
+        )
+    )
+)
+_BEGUN = re.compile(r"\.(.+)\.\d+\.part")  # what a kill left of a file that was being written
+_CACHE = re.compile(r"decoded-[^/]+\.(arrays|index)|[^/]+-[0-9a-f]+/(manifest\.json|[0-9a-f]{32}\.npz)")
+_SEED, _SEED_CONFIG, _TRIAL = re.compile(r"\d+"), "config_concrete.yaml", re.compile(r"trial\d+")
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Files that may go.
+
+    Attributes:
+        name: of the experiment; of the project's cache, its folder.
+        folder: all of the files lie in it.
+        files: a summary first, so that an experiment half cleaned does not pass for a finished one.
+        bytes: what they take.
+        layouts: of the experiment and of its seeds and trials; empty for a cache.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    bytes: int
+    layouts: tuple[Layout, ...] = ()
+
+    @property
+    def kinds(self) -> list[str]:
+        """Files and folders right below :attr:`folder` in which something goes, sorted; folders end with a slash."""
+        inside = (path.relative_to(self.folder).parts for path in self.files)
+        return sorted({parts[0] if len(parts) == 1 else f"{parts[0]}/" for parts in inside})
+
+
+def leftovers(name: str, folder: Path) -> Leftovers:
+    """What runs of an experiment left, those of its seeds and trials included. Links are not followed.
+
+    Args:
+        name: of the experiment.
+        folder: which holds its ``config.yaml``.
+
+    Raises:
+        TrainingError: it is being trained, or is a link to a folder elsewhere.
+        ArtifactError: the folder cannot be read.
+    """
+    if folder.is_symlink():
+        raise TrainingError(f"{folder} is a link to {folder.readlink()}; clean the experiment where it lies")
+    layouts = (Layout(folder / CONFIG), *_runs_below(folder))
+    for layout in layouts:
+        if (who := holder(layout)) is not None:
+            raise TrainingError(f"{layout.folder} is being trained, by {who}; wait for it, or stop it first")
+    files = [path for layout in layouts for path in _ours_of(layout)]
+    files += [layout.config for layout in layouts[1:]]
+    files.sort(key=lambda path: path.name != layouts[0].summary.name)
+    return Leftovers(name, folder, tuple(files), _bytes(files), layouts)
+
+
+def cache_leftovers(root: Path) -> Leftovers:
+    """The decoded images and preprocessed items kept in ``.cache`` of a project.
+
+    Raises:
+        ArtifactError: the folder cannot be read.
+    """
+    folder = default_cache_folder(root)
+    files = [path for path in _files_below(folder) if _CACHE.fullmatch(path.relative_to(folder).as_posix())]
+    return Leftovers(f"{folder.name}/", folder, tuple(files), _bytes(files))
+
+
+def remove(found: Leftovers) -> None:
+    """Remove files, then the folders below that are empty without them. What has gone already is no error.
+
+    Raises:
+        TrainingError: somebody began to train the experiment.
+        ArtifactError: a file cannot be removed.
+    """
+    with contextlib.ExitStack() as stack:
+        for layout in found.layouts:
+            if layout.lock.exists():  # without it no run of today's framework has been here
+                stack.enter_context(locked(layout))
+        for path in found.files:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise ArtifactError(f"cannot be removed: {in_words(error)}", path) from error
+    for layout in found.layouts[1:]:
+        layout.lock.unlink(missing_ok=True)  # nothing is left there that it could guard
+    _remove_empty(found)
+
+
+def _remove_empty(found: Leftovers) -> None:
+    """Remove the folders that are empty, from the innermost one outwards; the outermost one stays."""
+    folders = {parent for path in found.files for parent in path.parents if found.folder in parent.parents}
+    for folder in sorted(folders, key=lambda path: -len(path.parts)):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _runs_below(folder: Path) -> Iterator[Layout]:
+    """Seeds and trials of an experiment: our own experiments in its folder."""
+    for child in sorted(_listed(folder)):
+        config = child / (_SEED_CONFIG if _SEED.fullmatch(child.name) else CONFIG)
+        ours = _SEED.fullmatch(child.name) or _TRIAL.fullmatch(child.name)
+        if ours and child.is_dir() and not child.is_symlink() and config.is_file():
+            yield Layout(config)
+
+
+def _ours_of(layout: Layout) -> Iterator[Path]:
+    """Files of ours in the folder of one run."""
+    side_files = {layout.beside(f".{suffix}").name for suffix in _SIDE_FILES}
+    for path in _listed(layout.folder):
+        inside = path.name in _FOLDERS and path.is_dir() and not path.is_symlink()
+        for file in _files_below(path) if inside else [path]:
+            relative = file.relative_to(layout.folder)
+            begun = _BEGUN.fullmatch(relative.name)
+            name = relative if begun is None else relative.with_name(begun[1])
+            ours = name.as_posix() in side_files or _OURS.fullmatch(name.as_posix())
+            if ours and (file.is_symlink() or file.is_file()):
+                yield file
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, links to files included; links to folders are neither followed nor told."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ArtifactError(f"cannot be read: {in_words(error)}", folder) from error
+
+
+def _bytes(files: Iterable[Path]) -> int:
+    total = 0
+    for path in files:
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total
