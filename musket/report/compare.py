@@ -1,0 +1,212 @@
+"""Experiments side by side: one row each, with what they differ in and how well they did."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from musket.artifacts.files import write_atomic
+from musket.config.read import resolve
+from musket.core.errors import MusketError
+from musket.core.registry import nearest
+from musket.metrics.catalogue import Mode, direction, find_column
+from musket.report.collect import Collection, Entry
+from musket.report.differences import differences
+
+Value = str | int | float | None
+"""A cell: text of a config, a number, or nothing."""
+
+SORT_BY = "val_loss"
+_COUNTERS = ("epoch", "stage")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the report.
+
+    Attributes:
+        kind: what it holds; a ``count`` has no better or worse.
+        mode: of a metric, which way it gets better.
+    """
+
+    name: str
+    kind: Literal["name", "count", "config", "metric"]
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The report.
+
+    Attributes:
+        columns: in their order.
+        rows: a cell for each column.
+        sorted_by: the column the rows are sorted by; None when they are sorted by name.
+        primary: the figure all experiments are judged by; None when they are judged by several.
+        left_out: experiments without a row, by why.
+        troubles: files that could not be read, a line each.
+        notes: what one has to know to read the figures, a line each.
+    """
+
+    columns: list[Column]
+    rows: list[list[Value]]
+    sorted_by: Column | None
+    primary: str | None
+    left_out: Counter[str] = field(default_factory=Counter)
+    troubles: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def position(self, name: str) -> int:
+        """Where a column stands."""
+        return [column.name for column in self.columns].index(name)
+
+
+def compare(collection: Collection, *, only_metric: str | None = None, sort_by: str | None = None) -> Comparison:
+    """Lay experiments side by side.
+
+    Columns: path, fold_count, the keys in which the configs differ (``loss`` as ``loss_function``, for the metric has
+    that name), the training metrics, those of validation, those of the holdout; each group sorted.
+
+    Args:
+        collection: what was found.
+        only_metric: leave out all other metrics; also the column to sort by, unless ``sort_by`` says another.
+        sort_by: a column: the best first for metrics, else the lowest; rows without a value come last. Default:
+            ``val_loss``, or if nobody logged it the figure all experiments are judged by.
+
+    Raises:
+        MusketError: there is no such column; names the nearest and all there are.
+    """
+    entries = collection.entries
+    found = differences([entry.config for entry in entries])
+    metrics = _metrics(entries)
+    columns = [Column("path", "name"), Column("fold_count", "count")]
+    cells: list[list[Value]] = [[entry.name, entry.folds] for entry in entries]
+    if any(entry.seeds for entry in entries):
+        columns.append(Column("seeds", "count"))
+        cells = [[*row, entry.seeds or 1] for row, entry in zip(cells, entries, strict=True)]
+    if any(entry.state != "finished" for entry in entries):
+        columns.append(Column("state", "config"))
+        cells = [[*row, entry.state] for row, entry in zip(cells, entries, strict=True)]
+    taken = {column.name for column in (*columns, *metrics)}
+    order = sorted(range(len(found.keys)), key=lambda position: found.keys[position] != "loss")
+    for position in order:
+        key = found.keys[position]
+        name = key if key not in taken else "loss_function" if key == "loss" else f"config.{key}"
+        columns.append(Column(name, "config"))
+        cells = [[*row, values[position]] for row, values in zip(cells, found.rows, strict=True)]
+    columns += metrics
+    for row, entry in zip(cells, entries, strict=True):
+        figures = {**entry.figures, **entry.holdout}
+        row += [figures.get(column.name) for column in metrics]
+
+    judged = {entry.primary for entry in entries}
+    report = Comparison(
+        columns,
+        cells,
+        None,
+        judged.pop() if len(judged) == 1 else None,
+        collection.left_out,
+        collection.troubles,
+        [*collection.notes, *_remarks(entries, found.alike)],
+    )
+    if not entries:
+        return report
+    chosen = None if only_metric is None else _column(report, only_metric, "--onlyMetric", metrics)
+    by = _column(report, sort_by, "--sortBy", columns) if sort_by is not None else chosen or _usual(report)
+    report = _sorted(report, by)
+    return report if chosen is None else _without(report, [column for column in metrics if column != chosen])
+
+
+def _metrics(entries: Sequence[Entry]) -> list[Column]:
+    """Training metrics with epoch and stage, those of validation, those of the holdout."""
+    modes = {entry.primary: entry.mode for entry in entries}
+    logged = {name for entry in entries for name in entry.figures}
+    holdout = {name for entry in entries for name in entry.holdout} - logged
+
+    def column(name: str) -> Column:
+        if name in _COUNTERS:
+            return Column(name, "count")
+        own = modes.get(name) or modes.get(f"val_{name.removesuffix('_holdout')}")
+        return Column(name, "metric", own or direction(name) or ("min" if "loss" in name else "max"))
+
+    ordered = [*sorted(logged, key=lambda name: (name.startswith("val_"), name)), *sorted(holdout)]
+    return [column(name) for name in ordered]
+
+
+def _remarks(entries: Sequence[Entry], alike: Sequence[str]) -> list[str]:
+    """What makes figures less comparable than they look."""
+    remarks = []
+    judged = Counter(entry.primary or "their last epoch" for entry in entries)
+    if len(judged) > 1:
+        several = ", ".join(f"{name} ({count})" for name, count in judged.most_common())
+        remarks.append(f"epochs are chosen by different figures: {several}")
+    if len({entry.data for entry in entries if entry.data}) > 1:
+        remarks.append("not all were trained on the same samples")
+    if alike:
+        remarks.append(f"written differently, but trained with one value: {', '.join(alike)}")
+    return remarks
+
+
+def _column(report: Comparison, asked: str, argument: str, among: Sequence[Column]) -> Column:
+    """A column by its name, or by another name of the same metric."""
+    names = {column.name: column for column in among}
+    name = find_column(asked, names)
+    if name is None:
+        near = nearest(asked, list(names))
+        closest = f"nearest: {', '.join(near)}; " if near else ""
+        raise MusketError(f"{argument}: no column {asked!r}; {closest}there are: {', '.join(names)}")
+    return names[name]
+
+
+def _usual(report: Comparison) -> Column | None:
+    """The column to sort by when nobody says."""
+    for name in (SORT_BY, report.primary):
+        if any(column.name == name for column in report.columns):
+            return report.columns[report.position(str(name))]
+    return None
+
+
+def _sorted(report: Comparison, by: Column | None) -> Comparison:
+    """The rows by one column; those without a value last, equal ones by name."""
+    rows = sorted(report.rows, key=lambda row: str(row[0]).split("/"))
+    if by is not None:
+        position = report.position(by.name)
+        rows.sort(key=lambda row: _rank(row[position], by.mode))
+    return replace(report, rows=rows, sorted_by=by)
+
+
+def _rank(value: Value, mode: Mode | None) -> tuple[int, float, str]:
+    if isinstance(value, str):
+        told = resolve(value)
+        value = told if isinstance(told, int | float) and not isinstance(told, bool) else value
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return 2, 0.0, ""
+    if isinstance(value, str):
+        return 1, 0.0, value
+    return 0, -value if mode == "max" else value, ""
+
+
+def _without(report: Comparison, dropped: Iterable[Column]) -> Comparison:
+    left_out = {column.name for column in dropped}
+    kept = [position for position, column in enumerate(report.columns) if column.name not in left_out]
+    columns = [report.columns[position] for position in kept]
+    return replace(report, columns=columns, rows=[[row[position] for position in kept] for row in report.rows])
+
+
+def write_csv(report: Comparison, path: Path) -> None:
+    """Write the report as CSV, whatever the file is called; numbers with all their digits, nothing for nothing.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.name for column in report.columns)
+    writer.writerows(report.rows)
+    write_atomic(path, text.getvalue())
