@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from musket.config import cross_checks, legacy, logged_figures, output_checks, search_checks
 from musket.config.bind import bind, options_of
 from musket.config.bind_parts import bind_all
+from musket.config.image_tasks import check_image_tasks
 from musket.config.preprocessing import check_preprocessing
 from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
@@ -109,6 +110,8 @@ def check(
     searched = search_checks.is_searched(root)
     reading = search_checks.checked(root, read_as, vocabulary.direction) if searched else read_as(root)
     problems += reading.problems
+    of_tasks = check_image_tasks(reading.spec, Path(document.source), vocabulary)
+    problems += [finding.at(reading.root) for finding in of_tasks]
     if problems:
         raise ConfigError(document.source, problems)
     for notice in reading.notices:

@@ -473,9 +473,6 @@ NOT_YET: dict[str, str] = {
     "hyperparameters": "hyperparameter search",
     "gpus": "several devices per network",
     "declarations": "declared blocks",
-    "tasks": "tasks",
-    "import_tasks": "old per-image tasks",
-    "run_tasks": "old per-image tasks",
 }
 # Dialects that can be trained. The others are checked only.
 AVAILABLE_DIALECTS = frozenset({"Segmentation", "Classification"})

@@ -121,6 +121,16 @@ class Evaluating:
             raise ArtifactError(f"{words}. Name one of them, then createSummary() writes it", self.layout.summary)
         return float(judged["value"])
 
+    def eval_tasks(self) -> None:
+        """Run the old per-image tasks of the key ``run_tasks``; see :func:`musket.experiment.image_tasks`.
+
+        Raises:
+            MusketError: a function is not there, or fails; in words.
+        """
+        from musket.experiment.image_tasks import run_image_tasks
+
+        run_image_tasks(self._self)
+
     # --------------------------------------------------------------------------------------- stored predictions
 
     def predictions(self, name: Any, fold: Choice = None, stage: Choice = None) -> PredictionDataSet:

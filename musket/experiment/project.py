@@ -134,7 +134,7 @@ def open_project(root: str | Path) -> Project:
         sys.path[:] = [str(folder), *(entry for entry in sys.path if entry != str(folder))]
     for path in files:
         _make_way(path)
-    return Project(root, public_names([_import(path) for path in files]))
+    return Project(root, public_names([import_file(path) for path in files]))
 
 
 def load_spec(
@@ -199,8 +199,12 @@ def _make_way(path: Path) -> None:
         del sys.modules[path.stem]
 
 
-def _import(path: Path) -> ModuleType:
-    """A module by file, under its plain name; under another one where a library has that name."""
+def import_file(path: Path) -> ModuleType:
+    """A module by file, under its plain name; under another one where a library has that name.
+
+    Raises:
+        MusketError: it fails; names the line.
+    """
     taken = sys.modules.get(path.stem)
     if taken is not None and _file(taken) == path.resolve():
         vars(taken)[_PROJECT_MODULE] = True

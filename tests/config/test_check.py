@@ -408,11 +408,8 @@ ASKING = {
     "dumpPredictionsToCSV": "true",
     "gpus": "2",
     "declarations": "{a: [b]}",
-    "tasks": "{a: 1}",
     "compressPredictionsAsInts": "false",
     "compressScale": "1000",
-    "import_tasks": "[a]",
-    "run_tasks": "[{tasks: [a]}]",
 }
 
 

@@ -1,0 +1,8 @@
+"""Tasks under their former import path: ``from musket_core import tasks``, ``@tasks.task``."""
+
+from __future__ import annotations
+
+from musket.experiment.image_tasks import ImageWriter, MetricsWriter
+from musket.experiment.tasks import task
+
+__all__ = ["ImageWriter", "MetricsWriter", "task"]
