@@ -1,4 +1,4 @@
-"""Where the files of an experiment lie. Path arithmetic only: nothing is created or read here."""
+"""Where the files of an experiment lie. Path arithmetic: nothing is created or read here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+CONFIG = "config.yaml"
+"""Config of an experiment of a project, and of a trial of a search."""
+SEED_CONFIG = "config_concrete.yaml"
+"""Config of one seed of an experiment, in a folder named by its number."""
 
 # Longest name given to a file, in bytes; file systems take 255 or less.
 _LONGEST = 120
@@ -30,6 +35,42 @@ class Layout:
     @property
     def folder(self) -> Path:
         return self.config.parent
+
+    @property
+    def base(self) -> Path:
+        """The folder where relative paths of the config begin: of a seed or a trial that of its experiment."""
+        of_seed = self.config.name == SEED_CONFIG and self.folder.name.isdecimal()
+        return Layout(self.folder.parent / CONFIG).base if of_seed or self._is_trial else self.folder
+
+    @property
+    def _is_trial(self) -> bool:
+        """Whether the folder is named as one of a trial, and lies in that of an experiment."""
+        if self.config.name != CONFIG or not re.fullmatch(r"trial\d+", self.folder.name):
+            return False
+        owner = Layout(self.folder.parent / CONFIG)
+        return owner.config.is_file() or owner.study.is_file()
+
+    def seed(self, number: int) -> Layout:
+        """The same experiment with one of several seeds."""
+        return Layout(self.folder / str(number) / SEED_CONFIG)
+
+    def trial(self, number: int) -> Layout:
+        """The same experiment with the hyperparameters of one trial of a search."""
+        return Layout(self.folder / f"trial{number}" / CONFIG)
+
+    @property
+    def study(self) -> Path:
+        """All trials of a search (SQLite), by which it goes on."""
+        return self.folder / "trials.db"
+
+    @property
+    def scores(self) -> Path:
+        """All trials of a search, to be read."""
+        return self.folder / "hyperopt.scores"
+
+    @property
+    def best_parameters(self) -> Path:
+        return self.folder / "best.params.yaml"
 
     def beside(self, suffix: str) -> Path:
         """A side file of the config: ``config.yaml`` + suffix."""

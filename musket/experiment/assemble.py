@@ -32,7 +32,7 @@ class DatasetSources:
     """Makes the datasets of a spec; every call makes them anew.
 
     Functions run with ``data/`` of the project (or ``datasets_path``) as working directory; paths of datasets described
-    by their files start at the folder of the config.
+    by their files start at the folder of the experiment.
 
     Raises:
         ConfigError: the config names no such dataset or function.
@@ -73,7 +73,7 @@ class DatasetSources:
 
     def _told(self, form: DatasetForm | str) -> str:
         """What makes a dataset, and where: the same in experiments that share the project and the call."""
-        owner = self.layout.folder if self.project is None else self.project.root
+        owner = self.layout.base if self.project is None else self.project.root
         where = self._data_folder() or Path.cwd()
         return f"{owner.absolute()} {where.absolute()} {self._spelled(form)}"
 
@@ -133,7 +133,7 @@ class DatasetSources:
             return self._called(form)
         if isinstance(form.form, list):
             return CompositeDataSet([self._entry(name) for name in form.form if name != own])
-        return FilesDataSet(Files.model_validate(form.form), self.layout.folder, key)
+        return FilesDataSet(Files.model_validate(form.form), self.layout.base, key)
 
     def _called(self, call: Call) -> Any:
         return self._run(self.function(call.name, "dataset"), call.name, call.args, call.kwargs)
@@ -167,7 +167,7 @@ class DatasetSources:
 
     def _data_folder(self) -> Path | None:
         if self.spec.datasets_path is not None:
-            return self.layout.folder / self.spec.datasets_path
+            return self.layout.base / self.spec.datasets_path
         return self.project.data if self.project is not None else None
 
     def _known(self) -> str:

@@ -74,7 +74,7 @@ def check_samples(context: FitContext, plan: Sequence[Unit]) -> None:
         DataError: they cannot be used with this config, or there are no background pictures.
     """
     spec, data = context.spec, context.samples
-    folders = context.folders or (context.layout.folder,)
+    folders = context.folders or (context.layout.base,)
     shown = reading.evaluation_maker(spec, data.dataset, data.ids)
     trained = reading.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
     for unit in plan:

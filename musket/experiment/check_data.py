@@ -79,7 +79,7 @@ def check_data(
         ConfigError: the config names no such dataset.
     """
     found = Found()
-    folders = [layout.folder, *([] if project is None else [project.data])]
+    folders = [layout.base, *([] if project is None else [project.data])]
     with found.listening():
         try:
             dataset = open_dataset()
@@ -312,7 +312,7 @@ def _folds(
     say_twins("validation", "training images of the same fold", list(leaks), data.ids, found)
     _say_holdout(data, like, found)
     for number, stage in enumerate(spec.stages):
-        if stage.initial_weights is not None and not (path := layout.folder / stage.initial_weights).exists():
+        if stage.initial_weights is not None and not (path := layout.base / stage.initial_weights).exists():
             found.problem(f"{path}: stages[{number}].initial_weights: no such file")
     return tuple(folds)
 

@@ -195,7 +195,7 @@ class Experiment(Previewing, Predicting, Evaluating):
 
     def _folders(self) -> list[Path]:
         """Where relative paths of the config may begin."""
-        return [self.layout.folder, *([] if self.project is None else [self.project.data])]
+        return [self.layout.base, *([] if self.project is None else [self.project.data])]
 
     def _refuse_unavailable(self) -> None:
         from musket.config.check import refuse_unavailable

@@ -156,7 +156,7 @@ def _functions(experiment: Experiment, spec: SegmentationSpec) -> dict[str, Func
     """Functions by name: of the files beside the config, then of the project."""
     from musket.experiment.project import import_file, public_names
 
-    files = [experiment.layout.folder / f"{name.removesuffix('.py')}.py" for name in spec.import_tasks]
+    files = [experiment.layout.base / f"{name.removesuffix('.py')}.py" for name in spec.import_tasks]
     for path in files:
         if not path.is_file():
             raise MusketError(f"{experiment.layout.config}: import_tasks: there is no file {path}")

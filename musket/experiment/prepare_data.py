@@ -241,4 +241,4 @@ def keep_decoded(spec: NetworkSpec, layout: Layout, dataset: Any, project: Proje
         attach_cache(dataset, None)
         return
     folder = default_cache_folder(None if project is None else project.root)
-    attach_cache(dataset, DecodeCache(folder if spec.cache is True else layout.folder / spec.cache))
+    attach_cache(dataset, DecodeCache(folder if spec.cache is True else layout.base / spec.cache))

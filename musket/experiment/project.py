@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
 from musket.config.check import Overrides, check
 from musket.config.read import Document, read
 from musket.config.schema import ExperimentSpec
@@ -26,7 +27,6 @@ from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.experiment.vocabulary import vocabulary
 
-CONFIG = "config.yaml"
 COMMON = "common.yaml"
 _PROJECT_MODULE = "__musket_module__"
 
@@ -67,7 +67,7 @@ class Project:
 
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""
-        path = self.experiments / name / CONFIG
+        path = _config_in(self.experiments / name)
         if not path.is_file():
             known = self.experiment_names()
             near = nearest(name, known) if len(known) > 1 else []
@@ -101,13 +101,19 @@ def find_project(path: str | Path) -> tuple[Project | None, Path]:
         MusketError: there is no such experiment, or a module fails.
     """
     given = Path(path)
-    config = given / CONFIG if given.is_dir() else given
+    config = _config_in(given) if given.is_dir() else given
     if not config.is_file() and given.suffix not in (".yaml", ".yml"):
         here = project_root(Path.cwd() / CONFIG) or Path.cwd()
         project = open_project(here)
         return project, project.config(str(path))
     root = project_root(config)
     return (None if root is None else open_project(root)), config
+
+
+def _config_in(folder: Path) -> Path:
+    """The config in the folder of an experiment, or of one of its seeds."""
+    config, of_seed = folder / CONFIG, folder / SEED_CONFIG
+    return of_seed if of_seed.is_file() and not config.is_file() else config
 
 
 def project_root(config: Path) -> Path | None:
@@ -137,6 +143,20 @@ def open_project(root: str | Path) -> Project:
     return Project(root, public_names([import_file(path) for path in files]))
 
 
+def read_documents(config: str | Path, root: Path | None) -> tuple[Document, Document | None]:
+    """A config and the defaults of its project, if there are any: configs of seeds and trials hold them already.
+
+    Args:
+        root: of the project.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    layout = Layout(Path(config).absolute())
+    common = None if root is None or layout.base != layout.folder else root / COMMON
+    return read(config), None if common is None or not common.is_file() else read(common, origin=COMMON)
+
+
 def load_spec(
     config: str | Path,
     *,
@@ -155,8 +175,7 @@ def load_spec(
     Raises:
         ConfigError: everything wrong with the config, at once; a module of ``imports`` cannot be imported.
     """
-    document = read(config)
-    common = None if project is None or project.common is None else read(project.common, origin=COMMON)
+    document, common = read_documents(config, project.root if project is not None else None)
     functions = public_names(_imported([document] if common is None else [document, common]))
     names = {**functions, **(project.names if project is not None else {})}
     return check(document, dialect=dialect, vocabulary=vocabulary(names), overrides=overrides, common=common)

@@ -289,7 +289,7 @@ def load_initial(context: FitContext, module: torch.nn.Module, name: str) -> Non
 
 def initial_path(layout: Layout, name: str) -> Path:
     """The file that ``initial_weights`` names, relative to the config."""
-    return layout.folder / name  # an absolute name stays as it is
+    return layout.base / name  # an absolute name stays as it is
 
 
 def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -> tuple[BatchLoader, int]:
@@ -302,7 +302,7 @@ def training_loader(context: FitContext, unit: Unit, number: int, epochs: int) -
         return sampler.order(epoch, seed)[: steps * spec.batch]
 
     loader = BatchLoader(
-        reading.training_maker(spec, data.dataset, data.ids, seed, context.folders or (context.layout.folder,)),
+        reading.training_maker(spec, data.dataset, data.ids, seed, context.folders or (context.layout.base,)),
         order,
         spec.batch,
         drop_last=True,
