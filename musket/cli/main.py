@@ -16,6 +16,8 @@ from musket.core.registry import nearest
 from musket.core.version import VERSION
 
 COMMANDS = {
+    "analize": "the same as analyze",
+    "analyze": "compare experiments: what they differ in, and how well they did",
     "augment": "draw what augmentation does to training samples",
     "check": "check a config completely, without training",
     "clean": "remove what runs left",

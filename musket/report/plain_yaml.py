@@ -5,6 +5,7 @@ A config that is to be trained is read by :mod:`musket.config.read`, which tells
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ MAX_DEPTH = 64
 # Written in C where PyYAML was built so, ten times as fast. Only its events are used: its trees recurse without limit.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT = ("!", "tag:yaml.org,2002:str")
+_resolve = lru_cache(maxsize=4096)(resolve)  # configs of one project say the same things again and again
 
 
 def read_plain(path: Path) -> Any:
@@ -73,19 +75,20 @@ def _tree(text: str) -> Any:
     stack = [root]
     anchors: dict[str, Any] = {}
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.ScalarEvent):
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
             plain = event.implicit[0] or event.tag not in (None, *_TEXT)
-            value = resolve(event.value) if plain else event.value
+            value = _resolve(event.value) if plain else event.value
             anchor = event.anchor
-        elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+        elif kind in (yaml.SequenceStartEvent, yaml.MappingStartEvent):
             if len(stack) > MAX_DEPTH:
                 raise yaml.YAMLError(f"nested deeper than {MAX_DEPTH} levels")
-            stack.append(_Open([] if isinstance(event, yaml.SequenceStartEvent) else {}, event.anchor))
+            stack.append(_Open([] if kind is yaml.SequenceStartEvent else {}, event.anchor))
             continue
-        elif isinstance(event, yaml.CollectionEndEvent):
+        elif kind in (yaml.SequenceEndEvent, yaml.MappingEndEvent):
             closed = stack.pop()
             value, anchor = closed.value, closed.anchor
-        elif isinstance(event, yaml.AliasEvent):
+        elif kind is yaml.AliasEvent:
             if event.anchor not in anchors:
                 raise yaml.YAMLError(f"alias *{event.anchor} has no finished anchor &{event.anchor} above it")
             value, anchor = anchors[event.anchor], None
