@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from musket.cli import completers
 from musket.core.errors import ConfigWarning, MusketError
 from musket.core.registry import nearest
 from musket.core.version import VERSION
@@ -21,6 +22,7 @@ COMMANDS = {
     "augment": "draw what augmentation does to training samples",
     "check": "check a config completely, without training",
     "clean": "remove what runs left",
+    "completion": "print the code that makes a shell complete commands and names",
     "deps_download": "download the data a project needs",
     "fit": "train experiments of a project",
     "lr-find": "search for a learning rate to train with",
@@ -29,6 +31,11 @@ COMMANDS = {
     "schema": "print the JSON Schema of configs, for editors",
     "version": "print versions",
 }
+ELSEWHERE = {
+    "client": "there is no training server any more; to train on other machines, use musket fit --engine ray",
+    "kaggle_upload": "kaggle's own program uploads folders: kaggle datasets create -p FOLDER",
+}
+"""Commands of the former framework that are none any more, and what to do instead."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -41,10 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 an experiment failed, 2 wrong usage or config, 130 interrupted.
     """
+    if completers.asked():
+        completers.complete(lambda command: _parser(_known_as(command))[0])
     arguments = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    given = next((argument for argument in arguments if not argument.startswith("-")), None)
+    chosen = _known_as(given)
+    if given is not None and chosen is not None:
+        arguments[arguments.index(given)] = chosen
     parser, flags = _parser(chosen)
     arguments = _told_apart(arguments, flags)
+    if chosen in ELSEWHERE:
+        print(f"musket {chosen}: {ELSEWHERE[chosen]}", file=sys.stderr)
+        return USAGE
     if chosen is not None and chosen not in COMMANDS:
         near = nearest(chosen, list(COMMANDS), count=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -74,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone, as `head` does; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _known_as(command: str | None) -> str | None:
+    """The name of a command written with dashes or underscores, either way."""
+    names = {name.replace("-", "_"): name for name in (*COMMANDS, *ELSEWHERE)}
+    return None if command is None else names.get(command.replace("-", "_"), command)
 
 
 def _module(command: str) -> Any:
