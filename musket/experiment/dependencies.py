@@ -19,6 +19,7 @@ from musket.config.read import read
 from musket.config.tree import Items, Map, Node, Place, Scalar, describe, dotted
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.data.downloads import fetch, from_kaggle, name_in
+from musket.experiment.marked import call_marked, mark
 
 if TYPE_CHECKING:
     from musket.experiment.project import Project
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 PROJECT_FILE = "project.yaml"
 SCHEMES = ("http", "https", "kaggle.dataset", "kaggle.competition")
 _KEYS = ("url", "destination", "force")
-_MARK = "__musket_after_download__"
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[[], Any])
 OnBytes = Callable[[str, int, int | None], object]
 """Is told an address, how many bytes are there, and how many there will be, if the server says so."""
 
@@ -57,13 +57,16 @@ class Downloads:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def after_download(function: Function) -> Function:
-    """Decorator: a function of a project's module is called when all dependencies are there.
+def after_download(function: F) -> F:
+    """Decorator: a function of a project module, without parameters, is called when all dependencies are there.
 
-    It takes no arguments, its name has no underscore in front, and its working directory is ``data/`` of the project.
+    Its working directory is ``data/`` of the project. Nothing is registered: a project looks for marked functions in
+    its modules.
+
+    Raises:
+        MusketError: it is no function, or cannot be called without arguments.
     """
-    vars(function)[_MARK] = True
-    return function
+    return mark(function, "after_download")
 
 
 def dependencies(root: Path) -> list[Dependency] | None:
@@ -180,7 +183,8 @@ def download_dependencies(
         known = [*(url for url in known if url != each.url), each.url]
         write_atomic(record, yaml.safe_dump(known, allow_unicode=True))
     if not found.failed:
-        _call_marked(project)
+        with contextlib.chdir(project.data if project.data.is_dir() else project.root):
+            call_marked(project, "after_download")
     return found
 
 
@@ -201,19 +205,3 @@ def _read_record(path: Path) -> list[str]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise MusketError(f"{path}: cannot be read ({error}); delete it, and everything is downloaded anew") from error
     return [str(url) for url in stored] if isinstance(stored, list) else []
-
-
-def _call_marked(project: Project) -> None:
-    """Call every function of the modules that waits for the data."""
-    for name, function in project.names.items():
-        if not getattr(function, _MARK, False):
-            continue
-        with contextlib.chdir(project.data if project.data.is_dir() else project.root):
-            try:
-                function()
-            except MusketError:
-                raise
-            except Exception as error:
-                raise MusketError(
-                    f"{name}, called after the download, failed: {type(error).__name__}: {error}"
-                ) from error

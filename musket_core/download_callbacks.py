@@ -1,0 +1,7 @@
+"""The decorator of functions called after a download, under its former import path."""
+
+from __future__ import annotations
+
+from musket.experiment.dependencies import after_download
+
+__all__ = ["after_download"]
