@@ -3,109 +3,220 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from musket.cli import engines
+from musket.cli.values import add_boolean, count, names, numbers, spellings
 from musket.core.errors import ConfigError, MusketError
 
 if TYPE_CHECKING:
     from musket.experiment.project import Project
-
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+    from musket.experiment.schedule import ExperimentRun, Schedule
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which experiments, which folds, and how."""
+    """Which experiments, which folds, how, and on what."""
     parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
     parser.add_argument(
         "--name",
-        type=_names,
+        type=names,
         metavar="NAME[,NAME]",
-        help="experiments, in this order; default: all without summary.yaml",
+        help="experiments, in this order, finished ones anew; default: the one whose folder you are in, else all that "
+        "are not finished",
     )
+    parser.add_argument("--folds", type=numbers, metavar="N[,N]", help="folds to train; default: all")
+    add_boolean(parser, "--allow_resume", help="go on where an interrupted run stopped")
     parser.add_argument(
-        "--allow_resume",
-        "--allow-resume",
-        type=_boolean,
-        nargs="?",
-        const=True,
-        default=False,
-        metavar="BOOL",
-        help="go on where an interrupted run stopped",
-    )
-    parser.add_argument(
-        "--accept_changes",
-        "--accept-changes",
+        *spellings("--accept_changes"),
         action="store_true",
         help="go on although the config was edited in a way that makes it another run",
     )
-    parser.add_argument("--folds", type=_numbers, metavar="N[,N]", help="folds to train; default: all")
+    parser.add_argument(
+        "--stale", action="store_true", help="also what config, data or code changed since: the parts it concerns"
+    )
+    parser.add_argument("--time", type=int, default=-1, metavar="SECONDS", help="stop after the epoch at that time")
+    add_boolean(parser, "--only_report", help="train nothing; judge the weights that are there")
+    add_boolean(parser, "--force_recalc", help="predict anew for the summary, whatever predictions are stored")
+    add_boolean(parser, "--launch_tasks", help="launch the project's tasks on every experiment that gets done")
+    parser.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="try a fold that fails so many times more; default: 0"
+    )
     parser.add_argument(
         "--cache", metavar="FOLDER", help="keep decoded images there, whatever the configs' key cache says"
     )
-    for name, what in (
-        ("num_gpus", "devices shared by the workers"),
-        ("gpus_per_net", "devices of one network"),
-        ("num_workers", "folds trained side by side"),
-    ):
-        dashed = name.replace("_", "-")
-        parser.add_argument(f"--{name}", f"--{dashed}", type=_one, metavar="N", help=f"{what}; only 1 so far")
+    parser.add_argument(
+        "-d", *spellings("--download_deps"), action="store_true", help="download what project.yaml names first"
+    )
+    parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    parser.add_argument("--json", action="store_true", help="print the plan, or the outcome, as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    engines.configure(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in place of the config's")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check every chosen config, then train one experiment after the other.
+    """Check every chosen config, then train: fold by fold, on as many devices as there are to use.
 
     Returns:
-        0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused.
-        A finished experiment that is named is trained again.
+        0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused,
+        130 when it was asked to stop. A finished experiment that is named is trained again.
     """
-    from musket.config.check import refuse_unavailable
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import load_spec, open_project, project_root
+    from musket.experiment.project import open_project, project_root
+    from musket.experiment.schedule import Schedule
 
     silence_telemetry()
+    root = arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd()
+    if arguments.download_deps:
+        from musket.cli.deps_download import download
 
-    project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
-    names = arguments.name or _here(project)
-    chosen = (
-        names if names is not None else [name for name in project.experiment_names() if not _finished(project, name)]
-    )
+        download(root)
+    project = open_project(root)
+    chosen = _chosen(project, arguments)
     if not chosen:
         print(f"nothing to do: no experiment without summary.yaml in {project.experiments}")
         return 0
-    specs = {}
+    runs = _runs(project, chosen, arguments)
+    if runs is None:
+        return 2
+    schedule = Schedule(runs)
+    if arguments.plan:
+        _print_plan(schedule, as_json=arguments.json)
+        return 0
+    began = time.monotonic()
+    with _held(runs):
+        stopped = engines.run(schedule, arguments, root=project.root, single=len(runs) == 1)
+    if stopped is None:  # handed over to a cluster
+        return 0
+    code = _outcome(runs, stopped, time.monotonic() - began, as_json=arguments.json)
+    from musket.experiment.fit_callbacks import run_after_fit
+
+    run_after_fit(project)
+    return code
+
+
+def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Experiments to train, each with options that differ from those asked for."""
+    named = arguments.name or _here(project)
+    if named is not None:
+        return {name: {"rerun": True} for name in named}
+    if arguments.stale:
+        from musket.experiment.state import stale_options
+
+        return stale_options(project)
+    return {name: {} for name in project.experiment_names() if not _finished(project, name)}
+
+
+def _runs(
+    project: Project, chosen: dict[str, dict[str, Any]], arguments: argparse.Namespace
+) -> list[ExperimentRun] | None:
+    """What each experiment has to do; None when a config was refused, which then has been told."""
+    from musket.config.check import refuse_unavailable
+    from musket.experiment.project import load_spec
+    from musket.experiment.schedule import job_arguments, run_of
+
+    overrides = list(arguments.overrides)
+    if arguments.gpus_per_net is not None:
+        overrides.append(f"gpus={arguments.gpus_per_net}")
+    options = {
+        "resume": arguments.allow_resume,
+        "accept_changes": arguments.accept_changes,
+        "folds": arguments.folds,
+    }
+    runs: list[ExperimentRun] = []
     refused = False
-    for name in dict.fromkeys(chosen):
+    for name, own in chosen.items():
+        config = project.config(name)
+        evaluate = bool(own.pop("only_evaluate", False)) or arguments.only_report
         try:
-            specs[name] = load_spec(project.config(name), project=project, overrides=arguments.overrides)
-            refuse_unavailable(specs[name])
-            if arguments.cache:
-                specs[name] = specs[name].model_copy(update={"cache": str(Path(arguments.cache).absolute())})
+            spec = load_spec(config, project=project, overrides=overrides)
+            refuse_unavailable(spec)
+            given = job_arguments(
+                config,
+                project.root,
+                overrides=overrides,
+                cache=str(Path(arguments.cache).absolute()) if arguments.cache else None,
+                options={**options, **own},
+            )
+            runs.append(
+                run_of(
+                    spec,
+                    name,
+                    given,
+                    project=project,
+                    retries=arguments.retries,
+                    launch_tasks=arguments.launch_tasks,
+                    only_evaluate=evaluate,
+                    recalculate=arguments.force_recalc,
+                    at_once=engines.units_at_once(arguments),
+                )
+            )
         except ConfigError as error:
             print(error, file=sys.stderr)
             refused = True
-    if refused:
+    return None if refused else runs
+
+
+def _print_plan(schedule: Schedule, *, as_json: bool) -> None:
+    jobs = schedule.planned()
+    if as_json:
+        print(json.dumps([job.as_data() for job in jobs], indent=2, ensure_ascii=False))
+        return
+    width = max(len(job.key) for job in jobs)
+    for job in jobs:
+        devices = f"  {job.devices} devices" if job.devices > 1 else ""
+        after = f"  after {', '.join(job.after)}" if job.after else ""
+        print(f"{job.key:<{width}}{devices}{after}".rstrip())
+
+
+@contextlib.contextmanager
+def _held(runs: Sequence[ExperimentRun]) -> Iterator[None]:
+    """Inside, nobody else trains these experiments."""
+    from musket.experiment.lock import locked
+
+    with contextlib.ExitStack() as stack:
+        for one in runs:
+            stack.enter_context(locked(one.layout))
+        yield
+
+
+def _outcome(runs: Sequence[ExperimentRun], stopped: bool, seconds: float, *, as_json: bool) -> int:
+    """Tell what became of each experiment, and say it as an exit code."""
+    failed = [one for one in runs if one.failures]
+    if as_json:
+        outcome = [
+            {
+                "experiment": one.name,
+                "state": one.state,
+                "result": one.result,
+                "failures": [
+                    {"job": job.key, "type": failure.type, "value": failure.value} for job, failure in one.failures
+                ],
+            }
+            for one in runs
+        ]
+        print(json.dumps(outcome, indent=2, ensure_ascii=False))
+    for one in failed:
+        for job, failure in one.failures:
+            ours = failure.words
+            where = "" if ours or not one.layout.error.exists() else f" (where: {one.layout.error})"
+            said = failure.value if ours else f"{failure.type}: {failure.value}"
+            print(f"{job.key}: {said}{where}", file=sys.stderr)
+    if failed and len(runs) > 1:
+        which = ", ".join(one.name for one in failed)
+        print(f"{len(failed)} of {len(runs)} experiments failed: {which}", file=sys.stderr)
+    if stopped:
+        print("stopped; finished epochs are kept, go on with --allow_resume", file=sys.stderr)
+        return 130
+    if any(failure.usage for one in failed for _, failure in one.failures):
         return 2
-
-    from musket.experiment.facade import Experiment
-
-    failed = []
-    for name, spec in specs.items():
-        experiment = Experiment.from_spec(spec, project)
-        experiment.setAllowResume(arguments.allow_resume, arguments.accept_changes)
-        try:
-            experiment.fit(foldsToExecute=arguments.folds, rerun=names is not None)
-        except Exception as error:  # noqa: BLE001 (one experiment must not stop the others; error.yaml has the trace)
-            said = str(error) if isinstance(error, MusketError) else f"{type(error).__name__}: {error}"
-            where = "" if isinstance(error, MusketError) else f" (where: {experiment.layout.error})"
-            print(f"{name}: {said}{where}", file=sys.stderr)
-            failed.append(name)
-            refused = refused or isinstance(error, ConfigError)
-    if failed and len(specs) > 1:
-        print(f"{len(failed)} of {len(specs)} experiments failed: {', '.join(failed)}", file=sys.stderr)
-    return 2 if refused else int(bool(failed))
+    return int(bool(failed))
 
 
 def _here(project: Project) -> list[str] | None:
@@ -118,34 +229,3 @@ def _here(project: Project) -> list[str] | None:
 
 def _finished(project: Project, name: str) -> bool:
     return (project.experiments / name / "summary.yaml").exists()
-
-
-def _names(text: str) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] or None
-
-
-def _boolean(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in TRUE + FALSE:
-        raise argparse.ArgumentTypeError(f"found {text!r}; write true or false")
-    return word in TRUE
-
-
-def _one(text: str) -> int:
-    """How many devices or workers: one, until there may be more."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}; write a whole number of 1 or more")
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"not available yet: several devices or workers; found {number}, write 1")
-    return number
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}; write numbers separated by commas: 0,1") from None

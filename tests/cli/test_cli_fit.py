@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from musket.cli import engines
 from musket.cli.main import main
-from musket.core.errors import DataError
-from musket.experiment.facade import Experiment
+from musket.core.jobs import Failure, Job, Workplace
+from musket.experiment.jobs import Worker
+from musket.experiment.schedule import PlainRun, Schedule
 
 CONFIG = """\
 architecture: Unet
@@ -33,21 +37,24 @@ reruns: list[bool] = []
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What fit was called with; nothing is trained."""
+    """Experiments that were to be trained, and how; nothing is trained. One with a batch of 13 fails."""
     calls: list[Any] = []
     reruns.clear()
 
-    def fit(self: Experiment, **kwargs: Any) -> dict[str, Any]:
-        assert self.project is not None
-        name = self.layout.folder.relative_to(self.project.experiments).as_posix()
-        calls.append((name, self.resume, kwargs["foldsToExecute"], self.spec.batch))
-        reruns.append(kwargs["rerun"])
-        if self.spec.batch == 13:
-            raise DataError("no mask", sample=name)
-        (self.layout.folder / "summary.yaml").write_text("completed: true")
-        return {}
+    def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool) -> bool:
+        for one in schedule.runs:
+            assert isinstance(one, PlainRun)
+            options = one.arguments["options"]
+            calls.append((one.name, options["resume"], options["folds"], one.spec.batch))
+            reruns.append(options.get("rerun", False))
+            (job,) = one.first()
+            if one.spec.batch == 13:
+                one.failed(job, Failure("DataError", f"sample {one.name!r}: no mask", words=True))
+            else:
+                (root / "experiments" / one.name / "summary.yaml").write_text("completed: true")
+        return False
 
-    monkeypatch.setattr(Experiment, "fit", fit)
+    monkeypatch.setattr(engines, "run", run)
     return calls
 
 
@@ -103,20 +110,20 @@ def test_a_failed_experiment_does_not_stop_the_others(
     (root / "experiments" / "a" / "config.yaml").write_text(CONFIG + "batch: 13\n")
     assert main(["fit", "--project", str(root), "--name", "a,b"]) == 1
     assert [call[0] for call in fitted] == ["a", "b"]
-    assert capsys.readouterr().err == "a: sample 'a': no mask\n1 of 2 experiments failed: a\n"
+    assert capsys.readouterr().err == "a/prepare: sample 'a': no mask\n1 of 2 experiments failed: a\n"
 
 
 def test_every_config_is_checked_before_anything_is_trained(
     root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "experiments" / "b" / "config.yaml").write_text(CONFIG + "batch: x\n")
-    (root / "experiments" / "deep" / "c" / "config.yaml").write_text(CONFIG + "num_seeds: 3\n")
+    (root / "experiments" / "deep" / "c" / "config.yaml").write_text(CONFIG + "declarations: {x: [y]}\n")
     (root / "experiments" / "b" / "summary.yaml").write_text("kept")
     assert main(["fit", "--project", str(root), "--name", "a,b,deep/c"]) == 2
     assert fitted == []
     err = capsys.readouterr().err
     assert "line 7  batch  found 'x'" in err
-    assert "line 7  num_seeds  not available yet" in err
+    assert "line 7  declarations  not available yet" in err
     assert (root / "experiments" / "b" / "summary.yaml").read_text() == "kept"
 
 
@@ -130,33 +137,60 @@ def test_unknown_names_and_projects(root: Path, fitted: list[Any], capsys: pytes
 def test_interrupting_ends_with_130(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fit(self: Experiment, **kwargs: Any) -> None:
+    def perform(self: Worker, job: Job, workplace: Workplace) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Experiment, "fit", fit)
+    monkeypatch.setattr(Worker, "perform", perform)
     assert main(["fit", "--project", str(root), "--name", "a"]) == 130
     assert "--allow_resume" in capsys.readouterr().err
 
 
 def test_a_cache_folder_goes_before_that_of_the_configs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (root / "experiments" / "a" / "config.yaml").write_text(CONFIG + "cache: false\n")
     caches: list[Any] = []
-    monkeypatch.setattr(Experiment, "fit", lambda self, **_: caches.append(self.spec.cache))
+
+    def run(schedule: Schedule, *_: object, **__: object) -> bool:
+        caches.extend(one.arguments["cache"] for one in schedule.runs if isinstance(one, PlainRun))
+        return False
+
+    monkeypatch.setattr(engines, "run", run)
     monkeypatch.chdir(root)
     assert main(["fit", "--name", "a,b", "--cache", "decoded files"]) == 0
     assert caches == [str(root / "decoded files")] * 2
     assert main(["fit", "--name", "a,b", "--cache", ""]) == 0
-    assert caches[2:] == [False, True]
+    assert caches[2:] == [None, None]
 
 
 @pytest.mark.parametrize("spelling", ["num_gpus", "gpus_per_net", "num_workers", "num-gpus", "gpus-per-net"])
-def test_one_device_and_one_worker_may_be_named(
+def test_devices_and_workers_are_counted_from_one(
     spelling: str, root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}=1", "batch=4"]) == 0
     assert [call[3] for call in fitted] == [4]
-    assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}", "4"]) == 2
-    assert "not available yet: several devices or workers; found 4, write 1" in capsys.readouterr().err
     assert main(["fit", "--project", str(root), "--name", "a", f"--{spelling}", "0"]) == 2
     assert "found '0'; write a whole number of 1 or more" in capsys.readouterr().err
     assert len(fitted) == 1
+
+
+def test_a_plan_says_what_depends_on_what(root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--project", str(root), "--name", "deep/c", "--folds", "3,1", "--plan"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["deep/c/prepare"],
+        ["deep/c/fold", "3", "after", "deep/c/prepare"],
+        ["deep/c/fold", "1", "after", "deep/c/prepare"],
+        ["deep/c/evaluate", "after", "deep/c/fold", "3,", "deep/c/fold", "1"],
+    ]
+    assert main(["fit", "--project", str(root), "--name", "a", "--plan", "--json"]) == 0
+    jobs = [Job.from_data(job) for job in json.loads(capsys.readouterr().out)]
+    assert [job.kind for job in jobs] == ["prepare", *["train"] * 5, "evaluate"]
+    assert main(["fit", "--project", str(root), "--name", "a", "--folds", "7", "--plan"]) == 2
+    assert "there is no fold 7; this experiment has folds 0 to 4" in capsys.readouterr().err
+    assert fitted == []
+
+
+def test_the_outcome_as_json(root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "experiments" / "a" / "config.yaml").write_text(CONFIG + "batch: 13\n")
+    assert main(["fit", "--project", str(root), "--name", "a,b", "--json"]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    failure = {"job": "a/prepare", "type": "DataError", "value": "sample 'a': no mask"}
+    assert first == {"experiment": "a", "state": "failed", "result": None, "failures": [failure]}
+    assert (second["experiment"], second["failures"]) == ("b", [])
