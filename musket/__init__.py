@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         network,
     )
     from musket.experiment.facade import Experiment, parse
+    from musket.experiment.tasks import task
     from musket.training.hooks import Hook, Run
 
 __version__ = VERSION
@@ -59,6 +60,7 @@ _HOMES = {
         "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
+    "task": "musket.experiment.tasks",
     **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
     **dict.fromkeys(("CSVDataSet", "FromArrays", "GenericCSVDataSet"), "musket.data.generic_tables"),
@@ -121,6 +123,7 @@ __all__ = [
     "metric",
     "network",
     "parse",
+    "task",
 ]
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "ls": "list everything that can be named in a config",
     "predict": "predict images with a trained experiment",
     "schema": "print the JSON Schema of configs, for editors",
+    "task": "run tasks of a project on its trained experiments",
     "version": "print versions",
 }
 ELSEWHERE = {

@@ -20,15 +20,17 @@ def check_image_tasks(spec: ExperimentSpec, source: Path, vocabulary: Vocabulary
     """Files and functions exist, and every entry says which data and networks it means.
 
     Args:
-        source: the config file; files of ``import_tasks`` lie beside it.
+        source: the config file; files of ``import_tasks`` lie beside it, or, for a seed or a trial, beside the config
+            of its experiment.
     """
     if not isinstance(spec, SegmentationSpec):
         return
     known = {*vocabulary.datasets.spellings()}  # functions of the project are among them
     for number, name in enumerate(spec.import_tasks):
-        path = source.parent / f"{name.removesuffix('.py')}.py"
-        if not path.is_file():
-            yield Finding(("import_tasks", number), f"there is no file {path}")
+        paths = [folder / f"{name.removesuffix('.py')}.py" for folder in source.absolute().parents[:3]]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            yield Finding(("import_tasks", number), f"there is no file {paths[0]}")
             continue
         try:
             known |= defined_names(path.read_bytes())

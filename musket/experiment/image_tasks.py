@@ -14,7 +14,7 @@ import numpy as np
 from musket.artifacts.layout import file_name
 from musket.config.schema import SegmentationSpec
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
-from musket.experiment.tasks import parameters_of
+from musket.experiment.task_arguments import parameters_of
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment

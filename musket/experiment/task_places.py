@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-SEED = "config_concrete.yaml"
-"""The config of a seed, in the folder ``NAME/<seed>``."""
+from musket.artifacts.layout import SEED_CONFIG, Layout
+from musket.core.errors import MusketError
+
+if TYPE_CHECKING:
+    from musket.config.schema import ExperimentSpec
+
+
+def places(name: str, config: Path, spec: ExperimentSpec, *, whole: bool = False) -> dict[str, Path]:
+    """Configs of the experiments that a task runs on, by name.
+
+    Args:
+        name: of the experiment.
+        config: of the experiment.
+        whole: it runs once, whatever seeds there are.
+    """
+    if spec.num_seeds is not None and not whole:
+        return {f"{name}/{seed}": path for seed, path in seed_configs(config).items()} or {name: config}
+    return {name: config}
 
 
 def seed_configs(config: Path) -> dict[int, Path]:
     """Configs of the seeds an experiment was run with, by number; none where it was run as it is."""
-    found = config.parent.glob(f"*/{SEED}")
+    found = config.parent.glob(f"*/{SEED_CONFIG}")
     return dict(sorted((int(path.parent.name), path) for path in found if path.parent.name.isdecimal()))
+
+
+def refuse_untrained(layout: Layout) -> None:
+    """Raise MusketError for an experiment without trained networks."""
+    folder = layout.weights(0, 0).parent
+    if not any(folder.glob("best-*.weights")):
+        raise MusketError(
+            f"{layout.folder} is not trained: there are no weights in {folder.name}; tasks run on trained experiments, "
+            "so train it first: musket fit"
+        )

@@ -6,19 +6,21 @@ import contextlib
 import importlib
 import inspect
 import traceback
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from musket.artifacts import records
+from musket.config.read import override
+from musket.config.tree import Map, Place, plain
 from musket.core.errors import ArtifactError, ConfigError, MusketError, Problem
 from musket.core.registry import nearest
-from musket.data.dataset import DataSet
 from musket.experiment import task_results
-from musket.experiment.connected import AverageBlend, ConnectedModel, FoldsAndStages, Model
+from musket.experiment.task_arguments import blends_seeds, bound_arguments, check_arguments, parameters_of
+from musket.experiment.task_places import refuse_untrained
 
 if TYPE_CHECKING:
+    from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
     from musket.experiment.project import Project
 
@@ -29,8 +31,6 @@ _MARK = "musket_task"
 # Folders of an experiment that hold something else; a task works in a folder of its own name.
 _TAKEN = ("classify_metrics", "classify_weights", "evaluation", "examples", "logs", "metrics", "predictions", "reports")
 _TAKEN += ("weights",)
-_OF_MODELS = ("folds", "stages", "seeds")
-_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @overload
@@ -87,143 +87,38 @@ def find_task(tasks: Mapping[str, Function], name: str) -> Function:
     return tasks[name]
 
 
-# ----------------------------------------------------------------------------------------------------- parameters
-
-Wanted = type[FoldsAndStages] | type[AverageBlend] | type[ConnectedModel] | type[DataSet] | None
-"""What a parameter is given: a model of this class, a dataset, or (None) a value."""
-
-
-def parameters_of(function: Function) -> dict[str, tuple[inspect.Parameter, Wanted]]:
-    """The parameters of a task, and what each of them is given.
-
-    Raises:
-        MusketError: an annotation names what is not there when the program runs.
-    """
-    try:
-        parameters = inspect.signature(function, eval_str=True).parameters
-    except Exception as error:
-        raise MusketError(
-            f"task {function.__name__} of {inspect.getsourcefile(function)}: an annotation cannot be read: {error}; "
-            "import what it names, not only for type checkers"
-        ) from error
-    return {name: (parameter, _wanted(parameter.annotation)) for name, parameter in parameters.items()}
-
-
-def _wanted(annotation: Any) -> Wanted:
-    """What an annotation means; ``X | None`` counts as X."""
-    from musket.experiment.facade import Experiment
-
-    for one in (annotation, *typing.get_args(annotation)):
-        if one is FoldsAndStages or one is AverageBlend:
-            return one
-        if one is Model or one is ConnectedModel or (inspect.isclass(one) and issubclass(one, Experiment)):
-            return ConnectedModel
-        if inspect.isclass(one) and issubclass(one, DataSet):
-            return DataSet
-    return None
-
-
-def check_arguments(function: Function, given: Mapping[str, Any]) -> None:
-    """See whether a task can be called with these arguments; nothing is opened or run.
+def chosen_tasks(experiment: Experiment, names: Sequence[str], assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Tasks that are asked for, with the arguments given to them on the command line.
 
     Args:
-        given: values by parameter; names of datasets; of models maps of ``folds``, ``stages`` and ``seeds``.
+        names: of tasks; ``all`` for every one.
+        assignments: ``TASK.parameter=value``; or ``parameter=value``, for every chosen task that has it.
 
     Raises:
-        MusketError: a value is missing, is for no parameter, or does not say which networks or dataset are meant.
+        MusketError: no such task, or no chosen one has such a parameter.
     """
-    name = function.__name__
-    parameters = parameters_of(function)
-    named = sorted(key for key, (parameter, _) in parameters.items() if parameter.kind not in _VARIABLE)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter, _ in parameters.values())
-    for key in given:
-        if key not in named and not takes_any:
-            near = nearest(key, named)
-            hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(named) or 'none'}"
-            raise MusketError(f"task {name} has no parameter {key!r}; {hint}")
-    for key, (parameter, wanted) in parameters.items():
-        if key in given:
-            _check_value(f"task {name}: {key}", wanted, given[key])
-        elif wanted in (None, DataSet) and parameter.default is parameter.empty and parameter.kind not in _VARIABLE:
-            what = "the name of a dataset" if wanted is DataSet else "a value"
-            bare = parameter.annotation is parameter.empty
-            hint = "; meant to be the experiment, it is annotated with model.ConnectedModel" if bare else ""
-            raise MusketError(
-                f"task {name}: {key} needs {what}; give it in the config, as tasks: {{{name}: {{{key}: ...}}}}, or on "
-                f"the command line, as {name}.{key}=...{hint}"
-            )
-
-
-def _check_value(key: str, wanted: Wanted, value: Any) -> None:
-    if wanted is DataSet and not isinstance(value, str | None):
-        raise MusketError(
-            f"{key} is the name of a dataset: train, validation, holdout, an entry of datasets, or null for the "
-            f"experiment's own; found {value!r}"
-        )
-    if wanted in (None, DataSet):
-        return
-    if not isinstance(value, Mapping) or not set(value) <= set(_OF_MODELS):
-        raise MusketError(
-            f"{key} is the experiment; say which networks of it, as {{folds: [0, 1], stages: -1, seeds: all}}, where "
-            f"each may be left out; found {value!r}"
-        )
-
-
-def blends_seeds(function: Function, given: Mapping[str, Any]) -> bool:
-    """Whether a task is given the mean of all seeds' models; else it is run for one seed after the other."""
-    models = {key: wanted for key, (_, wanted) in parameters_of(function).items() if wanted not in (None, DataSet)}
-    return any(
-        wanted is AverageBlend or (given.get(key) or {}).get("seeds") is not None for key, wanted in models.items()
-    )
-
-
-def _bound(function: Function, experiment: Experiment, given: Mapping[str, Any]) -> inspect.BoundArguments:
-    """The arguments a task is called with."""
-    bound = inspect.signature(function).bind_partial()
-    rest = dict(given)
-    for key, (parameter, wanted) in parameters_of(function).items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            bound.arguments[key] = rest
-        elif wanted is DataSet and (key in rest or isinstance(parameter.default, str)):
-            bound.arguments[key] = experiment.get_dataset(rest.pop(key, parameter.default))
-        elif wanted not in (None, DataSet):
-            bound.arguments[key] = _model(experiment, wanted, rest.pop(key, None) or {})
-        elif key in rest:
-            bound.arguments[key] = rest.pop(key)
-    return bound
-
-
-def _model(experiment: Experiment, wanted: Wanted, networks: Mapping[str, Any]) -> ConnectedModel:
-    """The experiment, those of its networks that are asked for, or the mean of its seeds."""
-    folds, stages, seeds = (networks.get(key) for key in _OF_MODELS)
-    if wanted is AverageBlend or seeds is not None:
-        return AverageBlend([_part(one, folds, stages) for one in _members(experiment, seeds)])
-    return FoldsAndStages(experiment, folds, stages) if wanted is FoldsAndStages else _part(experiment, folds, stages)
-
-
-def _members(experiment: Experiment, seeds: Any) -> list[Experiment]:
-    """The experiments of some seeds, or of all; the experiment itself where it has none."""
-    from musket.experiment.project import load_spec
-    from musket.experiment.task_places import seed_configs
-
-    configs = seed_configs(experiment.layout.config)
-    chosen = list(configs) if seeds in (None, "all") else seeds if isinstance(seeds, list) else [seeds]
-    missing = [seed for seed in chosen if seed not in configs]
-    if missing:
-        known = ", ".join(map(str, configs)) or "none: num_seeds is not set, or nothing is trained"
-        raise MusketError(f"{experiment.layout.folder} has no seed {missing[0]!r}; there are: {known}")
-    specs = [load_spec(configs[seed], project=experiment.project) for seed in chosen]
-    members = [type(experiment).from_spec(spec, experiment.project) for spec in specs] or [experiment]
-    for one in members:
-        refuse_untrained(one)
-    return members
-
-
-def _part(experiment: Experiment, folds: Any, stages: Any) -> ConnectedModel:
-    return experiment if folds is None and stages is None else FoldsAndStages(experiment, folds, stages)
-
-
-# -------------------------------------------------------------------------------------------------------- running
+    tasks = tasks_of(experiment.project, experiment.spec.imports)
+    asked = list(tasks) if "all" in names else list(dict.fromkeys(names))
+    if not asked:
+        raise MusketError("there is no task: mark a function in modules/ of the project with @tasks.task")
+    chosen = {name: find_task(tasks, name) for name in asked}
+    given: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+    root, problems = override(Map({}, Place()), assignments)
+    if problems:
+        raise MusketError("\n".join(f"{problem.key}: {problem.message}" for problem in problems))
+    for key, value in plain(root).items():
+        if key in chosen and isinstance(value, dict):
+            given[key] |= value
+            continue
+        owners = [name for name, function in chosen.items() if key in parameters_of(function)]
+        if not owners:
+            known = sorted({f"{name}.{one}" for name, function in chosen.items() for one in parameters_of(function)})
+            near = nearest(key, [one.partition(".")[2] for one in known])
+            hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known) or 'none'}"
+            raise MusketError(f"{key}=...: no task that is to be run has such a parameter; {hint}")
+        for name in owners:
+            given[name].setdefault(key, value)
+    return given
 
 
 class TaskError(MusketError):
@@ -250,12 +145,12 @@ def run_task(
     given = {**settings(experiment, name), **(args or {})}
     check_arguments(function, given)
     if not blends_seeds(function, given):
-        refuse_untrained(experiment)
+        refuse_untrained(experiment.layout)
     folder = experiment.layout.folder / name
     task_results.forget(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        bound = _bound(function, experiment, given)
+        bound = bound_arguments(function, experiment, given)
         with contextlib.chdir(folder):
             value = function(*bound.args, **bound.kwargs)
         stored = task_results.store(value, folder, lambda words: tell(f"task {name}: {words}"))
@@ -263,7 +158,7 @@ def run_task(
         entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}
         with contextlib.suppress(ArtifactError):  # the disk that failed the task may fail the record too
             records.write_yaml(folder / task_results.ERROR, {"errors": [entry]})
-        raise TaskError(f"task {name} failed: {_told(error, experiment.project)}") from error
+        raise TaskError(f"task {name} failed: {_told(error, function)}") from error
     records.write_yaml(folder / task_results.RECORD, {"task": name, "arguments": given, "result": stored})
     return {"results": str(folder), "exception": None}
 
@@ -279,37 +174,21 @@ def settings(experiment: Experiment, name: str) -> dict[str, Any]:
     return dict(found or {})
 
 
-def refuse_untrained(experiment: Experiment) -> None:
-    """Raise MusketError for an experiment without trained networks."""
-    folder = experiment.layout.weights(0, 0).parent
-    if not any(folder.glob("best-*.weights")):
-        raise MusketError(
-            f"{experiment.layout.folder} is not trained: there are no weights in {folder.name}; tasks run on trained "
-            "experiments, so train it first: musket fit"
-        )
-
-
-def done_before(experiment: Experiment, name: str, args: Mapping[str, Any]) -> bool:
+def done_before(layout: Layout, name: str, given: Mapping[str, Any]) -> bool:
     """Whether a task was done with these arguments since the experiment was evaluated."""
-    record = experiment.layout.folder / name / task_results.RECORD
+    record = layout.folder / name / task_results.RECORD
     try:
-        if record.stat().st_mtime_ns < experiment.layout.summary.stat().st_mtime_ns:
+        if record.stat().st_mtime_ns < layout.summary.stat().st_mtime_ns:
             return False
         told = records.read_yaml(record)
     except (OSError, ArtifactError):
         return False
-    return isinstance(told, dict) and told.get("arguments") == {**settings(experiment, name), **args}
+    return isinstance(told, dict) and told.get("arguments") == given
 
 
-def _told(error: BaseException, project: Project | None) -> str:
+def _told(error: BaseException, function: Function) -> str:
     """An error in words, and the line of the project's own code nearest to it."""
     words = str(error) if isinstance(error, MusketError) else f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    root = None if project is None else project.root
-    ours = Path(__file__).parents[1]
-    own = [
-        frame
-        for frame in frames
-        if (Path(frame.filename).is_relative_to(root) if root is not None else ours not in Path(frame.filename).parents)
-    ]
+    folder = Path(inspect.getsourcefile(function) or "").parent
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == folder]
     return f"{words} ({own[-1].filename}, line {own[-1].lineno})" if own else words
