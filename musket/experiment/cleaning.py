@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musket.artifacts.files import in_words
-from musket.artifacts.layout import Layout
+from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
 from musket.artifacts.predictions import INDEX
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
 from musket.experiment.lock import holder, locked
-from musket.experiment.project import CONFIG
 
 # Folders of an experiment in which files of ours lie. Names with "classify" and "reports" are those of former versions.
 _FOLDERS = (
@@ -31,7 +30,7 @@ _FOLDERS = (
     ".history",
 )
 _SIDE_FILES = ("holdout_split", "folds_split", "shapes", "contribution", "ncx", "mdl-nchannel")
-_STUDY = r"hyperopt\.(trials|scores)|best\.params\.yaml"
+_STUDY = r"trials\.db(-journal|-wal|-shm)?|hyperopt\.(trials|scores)|best\.params\.yaml"
 _PREDICTIONS = (
     rf"[^/]+\.npy/({re.escape(INDEX)}|(\d+|vectors)\.npy\.npz)",
     r"[^/]+\[[\d, ]*\](\d+|\[[\d, ]*\])\.npy",
@@ -58,7 +57,7 @@ _OURS = re.compile(
 )
 _BEGUN = re.compile(r"\.(.+)\.\d+\.part")  # what a kill left of a file that was being written
 _CACHE = re.compile(r"decoded-[^/]+\.(arrays|index)|[^/]+-[0-9a-f]+/(manifest\.json|[0-9a-f]{32}\.npz)")
-_SEED, _SEED_CONFIG, _TRIAL = re.compile(r"\d+"), "config_concrete.yaml", re.compile(r"trial\d+")
+_SEED, _TRIAL = re.compile(r"\d+"), re.compile(r"trial\d+")
 
 
 @dataclass(frozen=True)
@@ -152,10 +151,11 @@ def _remove_empty(found: Leftovers) -> None:
 def _runs_below(folder: Path) -> Iterator[Layout]:
     """Seeds and trials of an experiment: our own experiments in its folder."""
     for child in sorted(_listed(folder)):
-        config = child / (_SEED_CONFIG if _SEED.fullmatch(child.name) else CONFIG)
+        config = child / (SEED_CONFIG if _SEED.fullmatch(child.name) else CONFIG)
         ours = _SEED.fullmatch(child.name) or _TRIAL.fullmatch(child.name)
         if ours and child.is_dir() and not child.is_symlink() and config.is_file():
             yield Layout(config)
+            yield from _runs_below(child)
 
 
 def _ours_of(layout: Layout) -> Iterator[Path]:
