@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         metric,
         network,
     )
+    from musket.experiment.dependencies import after_download
     from musket.experiment.facade import Experiment, parse
+    from musket.experiment.fit_callbacks import after_fit
     from musket.experiment.tasks import task
     from musket.training.hooks import Hook, Run
 
@@ -60,6 +62,8 @@ _HOMES = {
         "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
+    "after_download": "musket.experiment.dependencies",
+    "after_fit": "musket.experiment.fit_callbacks",
     "task": "musket.experiment.tasks",
     **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
@@ -109,6 +113,8 @@ __all__ = [
     "SubDataSet",
     "__version__",
     "activation",
+    "after_download",
+    "after_fit",
     "architecture",
     "augmenter",
     "callback",

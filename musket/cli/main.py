@@ -25,7 +25,7 @@ COMMANDS = {
     "completion": "print the code that makes a shell complete commands and names",
     "deps_download": "download the data a project needs",
     "fit": "train experiments of a project",
-    "inspect": "list what a project's modules define",
+    "inspect-project": "list what a project's modules define",
     "lr-find": "search for a learning rate to train with",
     "ls": "list everything that can be named in a config",
     "predict": "predict images with a trained experiment",

@@ -1,4 +1,4 @@
-"""``musket inspect``."""
+"""``musket inspect-project``."""
 
 from __future__ import annotations
 
