@@ -25,6 +25,10 @@ stages:
 """
 
 MODULE = '''\
+import os
+import pathlib
+import signal
+
 import cv2
 import numpy as np
 import torch
@@ -58,6 +62,22 @@ class Discs:
 
 def discs(count: int = 12):
     return Discs(count)
+
+
+@musket.callback
+class Trouble(musket.Hook):
+    """Once, in one epoch of one fold, something happens; the file ``marker`` says that it has."""
+
+    def __init__(self, what, marker, fold=0, epoch=1):
+        self.what, self.marker, self.at = what, pathlib.Path(marker), (fold, epoch)
+
+    def on_epoch_start(self, run):
+        if (run.fold, run.epoch) != self.at or self.marker.exists():
+            return
+        self.marker.touch()
+        if self.what == "raise":
+            raise ValueError("trouble in the callback")
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def broken_discs():
