@@ -16,6 +16,9 @@ from musket.core.errors import ArtifactError, Change
 
 Row = dict[str, float]
 
+# The same loader, ten times as fast where PyYAML was built with libyaml.
+_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def _text(value: float | int | None) -> str:
     if value is None:
@@ -101,7 +104,7 @@ def write_yaml(path: Path, content: Any) -> None:
 def read_yaml(path: Path) -> Any:
     """Read plain data. Raises ArtifactError when the file is missing or no YAML."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return yaml.load(path.read_text("utf-8"), Loader=_SAFE_LOADER)
     except FileNotFoundError as error:
         raise ArtifactError("no such file", path) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -90,6 +90,14 @@ def stored_fold_count(layout: Layout) -> int | None:
     return len(_read(layout.folds_split)["folds"]) if layout.folds_split.exists() else None
 
 
+def stored_ids(layout: Layout) -> list[str]:
+    """The sample ids that the splits were drawn from; empty before they were drawn, or where they cannot be read."""
+    try:
+        return [str(name) for name in _read(layout.folds_split).get("samples", ())]
+    except ArtifactError:
+        return []
+
+
 def _head(ids: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT, "settings": json.loads(json.dumps(settings)), "fingerprint": fingerprint(ids)}
 

@@ -3,70 +3,88 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FOLDER = "modules"
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
-def digests(root: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The files of a project's modules that a config needs.
+@dataclass(frozen=True)
+class ProjectCode:
+    """The modules of a project as they are now.
 
-    These are the files that define a name the config mentions, those that ``imports`` lists, and all modules of the
-    project that they import. Code that acts without being named, by a side effect of its import, is not found.
-
-    Args:
+    Attributes:
         root: the project's folder.
-        config: the resolved config, as plain data.
-
-    Returns:
-        path relative to the project -> digest of the file's bytes; sorted.
+        trees: what every file says.
     """
-    folder = root / "modules"
-    trees = dict(_trees(folder))
-    files = {_module(path, folder): path for path in trees}
-    words = set(_words(config))
-    imports = config.get("imports") or ()
-    named = {imports} if isinstance(imports, str) else set(imports)
-    waiting = [path for path, tree in trees.items() if words & set(_names(tree)) or _module(path, folder) in named]
-    used: set[Path] = set()
-    while waiting:
-        path = waiting.pop()
-        if path not in used:
-            used.add(path)
-            waiting += [files[name] for name in _imported(trees[path], _package(path, folder)) if name in files]
-    return {path.relative_to(root).as_posix(): _digest(path) for path in sorted(used)}
+
+    root: Path
+    trees: Mapping[Path, ast.Module]
+
+    def used(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """The files that a config needs.
+
+        These are the files that define a name the config mentions, those that ``imports`` lists, and all modules of
+        the project that they import. Code that acts without being named, by a side effect of its import, is not found.
+
+        Args:
+            config: the resolved config, as plain data.
+
+        Returns:
+            path relative to the project -> digest of the file's bytes; sorted.
+        """
+        files = {self._module(path): path for path in self.trees}
+        words = set(_words(config))
+        imports = config.get("imports") or ()
+        listed = {imports} if isinstance(imports, str) else set(imports)
+        waiting = [path for name, path in files.items() if name in listed or words & set(_names(self.trees[path]))]
+        used: set[Path] = set()
+        while waiting:
+            path = waiting.pop()
+            if path not in used:
+                used.add(path)
+                waiting += [files[name] for name in self._imported(path) if name in files]
+        return {path.relative_to(self.root).as_posix(): _digest(path) for path in sorted(used)}
+
+    def _module(self, path: Path) -> str:
+        parts = path.relative_to(self.root / FOLDER).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    def _imported(self, path: Path) -> Iterator[str]:
+        """Dotted names of what a file imports, wherever in it, and of the packages around them."""
+        package = list(path.relative_to(self.root / FOLDER).parts[:-1])
+        for node in ast.walk(self.trees[path]):
+            names: Iterable[list[str]] = ()
+            if isinstance(node, ast.Import):
+                names = [alias.name.split(".") for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                anchor = package[: len(package) - node.level + 1] if node.level else []
+                source = [*anchor, *(node.module.split(".") if node.module else [])]
+                names = [[*source, alias.name] for alias in node.names]
+            for parts in names:
+                yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
-def differences(stored: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
-    """Changed files, in words: ``code: modules/data.py changed``."""
-    changed = [name for name in stored if name in current and current[name] != stored[name]]
-    gone = [name for name in stored if name not in current]
-    new = [name for name in current if name not in stored]
-    ways = ((changed, "changed"), (gone, "is used no more"), (new, "is used now"))
-    return [f"code: {name} {what}" for names, what in ways for name in names]
+def read_code(root: Path) -> ProjectCode:
+    """Read the modules of a project. Whoever imports one that is no Python says what is wrong with it."""
+    trees = {}
+    for path in sorted((root / FOLDER).rglob("*.py")):
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            trees[path] = ast.parse(path.read_bytes())
+    return ProjectCode(root, trees)
 
 
-def _trees(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
-    """Every file that can be read as Python; whoever imports one that cannot says what is wrong with it."""
-    for path in sorted(folder.rglob("*.py")):
-        try:
-            yield path, ast.parse(path.read_bytes())
-        except (OSError, SyntaxError, ValueError):
-            continue
-
-
-def _module(path: Path, folder: Path) -> str:
-    parts = path.relative_to(folder).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def _package(path: Path, folder: Path) -> list[str]:
-    """The package that relative imports of a file start at."""
-    return list(path.relative_to(folder).parts[:-1])
+def differences(stored: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
+    """Files whose content or use is not the same, and what became of each: changed, is used no more, is used now."""
+    changed = {name: "changed" for name in stored if name in current and current[name] != stored[name]}
+    gone = {name: "is used no more" for name in stored if name not in current}
+    return changed | gone | {name: "is used now" for name in current if name not in stored}
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -103,20 +121,6 @@ def _texts(node: ast.AST) -> Iterator[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and _WORD.fullmatch(inner.value):
             yield inner.value
-
-
-def _imported(tree: ast.Module, package: list[str]) -> Iterator[str]:
-    """Dotted names of what a file imports, wherever in it, and of the packages around them."""
-    for node in ast.walk(tree):
-        names: Iterable[list[str]] = ()
-        if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            anchor = package[: len(package) - node.level + 1] if node.level else []
-            source = [*anchor, *(node.module.split(".") if node.module else [])]
-            names = [[*source, alias.name] for alias in node.names]
-        for parts in names:
-            yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 def _digest(path: Path) -> str:

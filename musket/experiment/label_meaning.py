@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musket.artifacts import checkpoint
 from musket.core.errors import DataError, MusketError
 from musket.core.identity import examples
 from musket.data.labels import targets
@@ -74,6 +73,8 @@ def difference(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
 
 def stored_class_names(paths: Sequence[Path]) -> list[list[str]] | None:
     """Names of the classes of every head, as the first of some weights files tells them; None in older ones."""
+    from musket.artifacts import checkpoint
+
     return checkpoint.read_metadata(paths[0]).get("labels", {}).get("class_names") if paths else None
 
 
@@ -87,6 +88,8 @@ def refuse_other_labels(paths: Iterable[Path], dataset: Any, spec: NetworkSpec) 
         DataError: classes or scales are others than those the weights were trained on; says both.
         ArtifactError: a file is missing or damaged.
     """
+    from musket.artifacts import checkpoint
+
     current = label_meaning(dataset, spec)
     for path in paths if current else ():
         found = difference(checkpoint.read_metadata(path).get("labels", {}), current)

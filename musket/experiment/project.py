@@ -138,8 +138,7 @@ def open_project(root: str | Path) -> Project:
     files = sorted(path for path in folder.glob("*.py") if path.stem.isidentifier() and path.stem != "__init__")
     if files:
         sys.path[:] = [str(folder), *(entry for entry in sys.path if entry != str(folder))]
-    for path in files:
-        _make_way(path)
+    _make_way(folder)
     return Project(root, public_names([import_file(path) for path in files]))
 
 
@@ -211,11 +210,15 @@ def _imported(documents: Iterable[Document]) -> list[ModuleType]:
     return modules
 
 
-def _make_way(path: Path) -> None:
-    """Give up the name of a module that another project has under it, so that modules of this one find each other."""
-    taken = sys.modules.get(path.stem)
-    if taken is not None and _file(taken) != path.resolve() and _PROJECT_MODULE in vars(taken):
-        del sys.modules[path.stem]
+def _make_way(folder: Path) -> None:
+    """Let go of what other projects have under the names of this one's modules, so that these find each other."""
+    own = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+    marked = [module for module in sys.modules.values() if _PROJECT_MODULE in getattr(module, "__dict__", ())]
+    elsewhere = {file.parent for module in marked if (file := _file(module)) is not None} - {folder.resolve()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        file = _file(sys.modules[name])
+        if file is not None and not elsewhere.isdisjoint(file.parents):
+            del sys.modules[name]
 
 
 def import_file(path: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import subprocess
@@ -15,8 +16,8 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError
 from musket.core.identity import fingerprint
 from musket.core.version import VERSION
-from musket.experiment import code_used
 from musket.experiment.changes import config_changes, first_changed_stage
+from musket.experiment.code_used import read_code
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -37,6 +38,7 @@ def run_record(context: FitContext, project: Project | None = None) -> dict[str,
     return {
         **config_record(context.spec, project),
         "subsample": context.options.subsample,
+        "folds": len(context.data.folds),
         "data": _data_record(context.spec, context.data),
         "device": str(fabric.device.type),
         "devices": _device_names(fabric),
@@ -47,14 +49,26 @@ def run_record(context: FitContext, project: Project | None = None) -> dict[str,
 
 
 def config_record(spec: ExperimentSpec, project: Project | None) -> dict[str, Any]:
-    """The part of a record that tells what was asked for: config, overrides, and digests of the project's code."""
+    """What was asked for: config, overrides, digests of the files both come from and of the project's code in use."""
     config = spec.dump()
     record: dict[str, Any] = {"config": config}
     if spec.overrides:
         record["overrides"] = list(spec.overrides)
+    record["files"] = file_digests(spec.source, None if project is None else project.common)
     if project is not None:
-        record["code"] = code_used.digests(project.root, config)
+        record["code"] = read_code(project.root).used(config)
     return record
+
+
+def file_digests(config: Path, common: Path | None) -> dict[str, str]:
+    """Name -> digest of the files that a config is read from. As long as they stay the same, so does the config."""
+    files = [path for path in (config, common) if path is not None and path.is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+
+
+def record_several(spec: ExperimentSpec, layout: Layout, project: Project | None) -> None:
+    """Write what an experiment of several runs was asked for; its runs, in folders of their own, tell the rest."""
+    records.write_yaml(layout.run_record, config_record(spec, project))
 
 
 def stored_run(layout: Layout) -> dict[str, Any] | None:
@@ -95,6 +109,8 @@ def _data_record(spec: NetworkSpec, data: PreparedData) -> dict[str, Any]:
     same = spec.pretrain_transform is None  # else ids are not those of the source
     ids = list(data.ids[: len(data.ids) - data.extra]) if same else sample_ids(data.source)
     found["source"] = fingerprint(ids)
+    if data.extra:
+        found["extra"] = fingerprint(data.ids[len(data.ids) - data.extra :])
     if spec.gives_maps:
         return found
     digest = labels_fingerprint(data.source, ids) if same else None

@@ -1,0 +1,95 @@
+"""Whether the data of experiments is what they were trained on. Datasets are made once per definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from musket.artifacts.layout import Layout
+from musket.artifacts.splits import stored_ids
+from musket.core.errors import DataError
+from musket.core.identity import describe_difference, fingerprint
+from musket.data.identity import sample_ids
+from musket.experiment.assemble import DatasetSources
+from musket.experiment.changes import used_datasets
+from musket.experiment.label_meaning import labels_fingerprint
+
+if TYPE_CHECKING:
+    from musket.config.schema import NetworkSpec
+    from musket.experiment.project import Project
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dataset as it is now: the ids of its samples, and a digest of its labels where one can be told."""
+
+    ids: list[str]
+    labels: str | None
+
+
+@dataclass
+class DataState:
+    """What the datasets of a project hold, as far as somebody asked."""
+
+    _known: dict[str, Found | Exception] = field(default_factory=dict)
+
+    def changes(
+        self, spec: NetworkSpec, layout: Layout, project: Project | None, stored: Mapping[str, Any]
+    ) -> list[str]:
+        """How the data differs from that of a run, in words.
+
+        Contents of images are not compared: which samples there are is, and labels that are told without reading items.
+
+        Args:
+            stored: the record of the run.
+
+        Raises:
+            MusketError: the dataset cannot be made now, or tells no ids without reading every item.
+        """
+        sources, then = DatasetSources(spec, layout, project), stored["data"]
+        said = []
+        main = self._found("dataset", sources)
+        plain = spec.pretrain_transform is None and spec.extra_train_data is None
+        before = then.get("source", then.get("fingerprint") if plain else None)
+        if before is not None and before != fingerprint(main.ids):
+            old = stored_ids(layout) if plain else []
+            said.append(f"data: {describe_difference(old, main.ids) if old else 'other samples'}")
+        elif None not in (then.get("labels"), main.labels) and then["labels"] != main.labels:
+            said.append("data: labels changed")
+        if then.get("extra") is not None:
+            extra = self._found("extra_train_data", sources)
+            said += ["data: other samples in extra_train_data"] if fingerprint(extra.ids) != then["extra"] else []
+        return said
+
+    def _found(self, key: str, sources: DatasetSources) -> Found:
+        config = sources.spec.dump()
+        parts = [config.get(key), used_datasets(config), config.get("preprocessing"), config.get("datasets_path")]
+        owner = sources.layout.folder if sources.project is None else sources.project.root
+        where = sources.layout.folder if config.get("datasets_path") or _has_files(parts) else owner
+        definition = json.dumps([key, str(where), parts], default=str)
+        if definition not in self._known:
+            try:
+                self._known[definition] = _look(key, sources)
+            except Exception as error:  # noqa: BLE001 (told to every experiment that has this dataset)
+                self._known[definition] = error
+        found = self._known[definition]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def _look(key: str, sources: DatasetSources) -> Found:
+    dataset = sources.main() if key == "dataset" else sources.extra_train()
+    if not hasattr(dataset, "sample_ids") and not hasattr(dataset, "get_id"):
+        raise DataError(f"{type(dataset).__name__} has no method sample_ids(), so every item would have to be read")
+    ids = sample_ids(dataset)
+    return Found(ids, None if sources.spec.gives_maps else labels_fingerprint(dataset, ids))
+
+
+def _has_files(parts: Any) -> bool:
+    """Whether a dataset is described by its files, whose paths start at the folder of the config."""
+    if isinstance(parts, Mapping):
+        return "inputs" in parts or "input_path" in parts or any(_has_files(part) for part in parts.values())
+    return isinstance(parts, list) and any(_has_files(part) for part in parts)
