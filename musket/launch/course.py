@@ -16,12 +16,18 @@ class Course:
         self.queue = Queue()
         self._jobs = jobs
         self._watcher = watcher
+        self._interrupted = False
         first = jobs.first()
         self._tell(first, self.queue.add(first))
 
-    def next(self, room: float, opened: str | None = None) -> Job | None:
+    @property
+    def cut_short(self) -> bool:
+        """Whether there is more to do: jobs wait, or were interrupted."""
+        return self._interrupted or bool(self.queue.waiting)
+
+    def next(self, room: float, opened: str | None = None, width: int = 1) -> Job | None:
         """The job to start now, still wanted; see :meth:`Queue.next`."""
-        while (job := self.queue.next(room, opened)) is not None and not self._jobs.wanted(job):
+        while (job := self.queue.next(room, opened, width)) is not None and not self._jobs.wanted(job):
             self._tell((), self.queue.done(job))
             self._watcher.done(job, None)
         return job
@@ -40,6 +46,7 @@ class Course:
 
     def failed(self, job: Job, failure: Failure) -> None:
         """A job was not done."""
+        self._interrupted |= failure.interrupted
         follows = self._jobs.failed(job, failure)
         dropped = self.queue.failed(job, follows)
         self._watcher.failed(job, failure)

@@ -45,15 +45,16 @@ class Queue:
         """
         return self._insert(len(self._order), jobs)
 
-    def next(self, room: float, opened: str | None = None) -> Job | None:
+    def next(self, room: float, opened: str | None = None, width: int = 1) -> Job | None:
         """The job to start now, or None. It still counts as waiting.
 
-        A job that is ready, but needs more room than there is, is overtaken by none behind it: else small jobs would
-        keep it waiting for ever.
+        A job that is ready, but needs more than one place, is overtaken by none behind it: else small jobs would keep
+        it waiting for ever.
 
         Args:
             room: how many devices are free.
             opened: the experiment that is open where the job will be done; its jobs are preferred.
+            width: devices of one place.
         """
         first = None
         for job in self._ready():
@@ -62,6 +63,8 @@ class Queue:
             if opened is None or job.experiment == opened:
                 return job
             first = first or job
+            if job.devices > width:
+                break
         return first
 
     def start(self, job: Job) -> None:
