@@ -22,6 +22,7 @@ _SUBSTITUTES = ("val_loss", "loss")
 class Epochs:
     """The table of a fold and stage. Cells are text until they are needed: most never are."""
 
+    path: Path
     stage: int
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -29,16 +30,21 @@ class Epochs:
     def values(self, column: str) -> list[float]:
         """A column as numbers; nan where a row has none."""
         position = self.columns.index(column)
-        return [_number(row[position]) if position < len(row) else math.nan for row in self.rows]
+        return [self._number(row[position]) if position < len(row) else math.nan for row in self.rows]
 
     def row(self, number: int) -> dict[str, float]:
+        """An epoch: its columns less the rate, and its stage."""
         cells = zip(self.columns, self.rows[number], strict=False)  # the last row may have been cut
-        named = {column: _number(cell) for column, cell in cells if column not in _IGNORED}
-        return {**named, "stage": float(self.stage)}
+        figures = {column: self._number(cell) for column, cell in cells if column not in _IGNORED}
+        return {**figures, "stage": float(self.stage)}
 
-
-def _number(text: str) -> float:
-    return math.nan if text in ("NA", "") else float(text)
+    def _number(self, cell: str) -> float:
+        if cell in ("NA", ""):
+            return math.nan
+        try:
+            return float(cell)
+        except ValueError:
+            raise ArtifactError(f"{cell[:40]!r} is no number", self.path) from None
 
 
 def metrics_files(folder: Path) -> list[tuple[int, int, Path]]:
@@ -70,10 +76,12 @@ def read_epochs(path: Path, stage: int) -> Epochs:
         raise ArtifactError(f"cannot be read: {error.strerror}", path) from error
     except (ValueError, csv.Error) as error:  # empty, or no UTF-8
         raise ArtifactError("not a table of epoch metrics", path) from error
-    return Epochs(stage, columns, rows)
+    if "epoch" not in columns:
+        raise ArtifactError("not a table of epoch metrics: no column epoch", path)
+    return Epochs(path, stage, columns, rows)
 
 
-def best_epoch(tables: Sequence[Epochs], figure: str, mode: Mode) -> tuple[dict[str, float], str]:
+def best_epoch(tables: Sequence[Epochs], figure: str, mode: Mode) -> tuple[dict[str, float], str] | None:
     """The row of the best epoch of all stages; of equal ones the first.
 
     Args:
@@ -82,11 +90,11 @@ def best_epoch(tables: Sequence[Epochs], figure: str, mode: Mode) -> tuple[dict[
         mode: which way it gets better.
 
     Returns:
-        the row with ``epoch`` and ``stage`` and without ``lr``, and the column it was chosen by; with no column at all
-        the last row, and ``""``.
+        the row with ``epoch`` and ``stage`` and without ``lr``, and the column it was chosen by; with no such column
+        the last row, and ``""``; None when there is no row.
 
     Raises:
-        ValueError: a cell is no number, or there is no row.
+        ArtifactError: a cell that is needed is no number.
     """
     for name in dict.fromkeys((figure, *_SUBSTITUTES)):
         way = mode if name == figure else direction(name)
@@ -99,9 +107,7 @@ def best_epoch(tables: Sequence[Epochs], figure: str, mode: Mode) -> tuple[dict[
         if best is not None:
             return best[1].row(best[2]), name
     last = next((table for table in reversed(tables) if table.rows), None)
-    if last is None:
-        raise ValueError("no epoch")
-    return last.row(-1), ""
+    return None if last is None else (last.row(-1), "")
 
 
 def mean_row(rows: Iterable[dict[str, float]]) -> dict[str, float]:

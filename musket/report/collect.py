@@ -113,61 +113,51 @@ def _map(path: Path, troubles: list[str]) -> dict[str, Any] | None:
     return None
 
 
-def _leaves(tree: Mapping[str, Any] | None, path: Path, troubles: list[str]) -> Leaves | None:
-    try:
-        return None if tree is None else leaves(tree)
-    except ValueError as error:
-        troubles.append(f"{path}: {error}")
-        return None
-
-
 def _entry(
     found: Found, state: State, summary: Mapping[str, Any], written: dict[str, Any] | None, result: Collection
 ) -> Entry | None:
     """The figures of one experiment; None when it has none."""
-    runs = [Layout(config) for config in seed_folders(found.layout)]
-    seeds = len(runs)
-    records = [_record(run, result.troubles) for run in runs or [found.layout]]
-    said = next((record["config"] for record in records if record), None) or written or {}
+    seeds = [Layout(config) for config in seed_folders(found.layout)]
+    records = [record for run in seeds or [found.layout] if (record := _record(run, result.troubles))]
+    said: Mapping[str, Any] = records[0]["config"] if records else written or {}
     primary = str(said.get("primary_metric", PRIMARY))
     mode = _mode(primary, said, found, result.notes)
-    rows: list[dict[str, float]] = []
-    folds: set[int] = set()
-    holdouts: list[dict[str, float]] = []
-    chosen: set[str] = set()
-    for run in runs or [found.layout]:
-        own = state_of(Found(found.name, run.config), result.troubles)[1] if seeds else summary
-        if seeds and not own and state == "finished":
-            result.notes.append(f"{found.name}: seed {run.folder.name} is not finished, the mean is without it")
-            seeds -= 1
-            continue
-        for fold, tables in _tables(run, own, result.troubles).items():
-            try:
-                row, by = best_epoch(tables, primary, mode)
-            except ValueError as error:
-                result.troubles.append(f"{run.folder / 'metrics'}: fold {fold}: {error}; left out")
-                continue
-            rows.append(row)
-            folds.add(fold)
-            chosen.add(by)
-        holdouts.append(_holdout(own))
-    if not rows:
+    runs = _finished_seeds(found, seeds, state, result) if seeds else [(found.layout, summary)]
+    epochs: list[Chosen] = []
+    for run, own in runs:
+        epochs += _best_epochs(run, own, primary, mode, result.troubles)
+    if not epochs:
         return None
-    if chosen != {primary}:
-        instead = ", ".join(sorted(by or "the last epoch" for by in chosen - {primary}))
-        result.notes.append(f"{found.name}: {primary} was not logged everywhere; epochs chosen by {instead}")
+    instead = {epoch.by for epoch in epochs} - {primary}
+    if instead:
+        names = ", ".join(sorted(name or "the last epoch" for name in instead))
+        result.notes.append(f"{found.name}: {primary} was not logged everywhere; epochs chosen by {names}")
     return Entry(
         name=found.name,
         state=state,
-        config=_config(found, written, [record for record in records if record], runs, result.troubles),
-        folds=len(folds),
-        seeds=seeds if runs else 0,
-        figures=mean_row(rows),
-        holdout=mean_row(holdouts),
-        primary=primary,
+        config=_config(found, written, records, result.troubles),
+        folds=len({epoch.fold for epoch in epochs}),
+        seeds=len(runs) if seeds else 0,
+        figures=mean_row(epoch.row for epoch in epochs),
+        holdout=mean_row(_holdout(own) for _, own in runs),
+        primary=min(instead) if instead else primary,
         mode=mode,
-        data=next((str((record.get("data") or {}).get("fingerprint", "")) for record in records if record), ""),
+        data=str((records[0].get("data") or {}).get("fingerprint", "")) if records else "",
     )
+
+
+def _finished_seeds(
+    found: Found, seeds: Iterable[Layout], state: State, result: Collection
+) -> list[tuple[Layout, Mapping[str, Any]]]:
+    """The runs with other seeds that are finished (of an unfinished experiment all), with their summaries."""
+    runs: list[tuple[Layout, Mapping[str, Any]]] = []
+    for run in seeds:
+        how, summary = state_of(Found(found.name, run.config), result.troubles)
+        if how == "finished" or state != "finished":
+            runs.append((run, summary))
+        else:
+            result.notes.append(f"{found.name}: the run of seed {run.folder.name} is {how}; the mean is without it")
+    return runs
 
 
 def _mode(primary: str, said: Mapping[str, Any], found: Found, notes: list[str]) -> Mode:
@@ -192,15 +182,26 @@ def _record(run: Layout, troubles: list[str]) -> dict[str, Any] | None:
     return record if record is not None and isinstance(record.get("config"), dict) else None
 
 
-def _tables(run: Layout, summary: Mapping[str, Any], troubles: list[str]) -> dict[int, list[Epochs]]:
-    """The tables of every fold, those that the summary covers where it says which."""
+@dataclass(frozen=True)
+class Chosen:
+    """The epoch that stands for a fold, and the column it was chosen by."""
+
+    fold: int
+    row: dict[str, float]
+    by: str
+
+
+def _best_epochs(
+    run: Layout, summary: Mapping[str, Any], primary: str, mode: Mode, troubles: list[str]
+) -> list[Chosen]:
+    """One epoch of each fold: of folds and stages that the summary covers, where it says which."""
     folds, stages = summary.get("folds"), summary.get("stages")
     tables: dict[int, list[Epochs]] = {}
     try:
         files = metrics_files(run.folder / "metrics")
     except ArtifactError as error:
         troubles.append(str(error))
-        return tables
+        return []
     for fold, stage, path in files:
         if (isinstance(folds, list) and fold not in folds) or (isinstance(stages, list) and stage >= len(stages)):
             continue  # left by an earlier run
@@ -208,7 +209,15 @@ def _tables(run: Layout, summary: Mapping[str, Any], troubles: list[str]) -> dic
             tables.setdefault(fold, []).append(read_epochs(path, stage))
         except ArtifactError as error:
             troubles.append(str(error))
-    return {fold: found for fold, found in tables.items() if found}
+    chosen: list[Chosen] = []
+    for fold, of_stages in tables.items():
+        try:
+            best = best_epoch(of_stages, primary, mode)
+        except ArtifactError as error:
+            troubles.append(f"{error}; fold {fold} is left out")
+            continue
+        chosen += [Chosen(fold, *best)] if best is not None else []
+    return chosen
 
 
 def _holdout(summary: Mapping[str, Any]) -> dict[str, float]:
@@ -222,22 +231,27 @@ def _holdout(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _config(
-    found: Found,
-    written: dict[str, Any] | None,
-    records: list[dict[str, Any]],
-    seeds: list[Layout],
-    troubles: list[str],
+    found: Found, written: dict[str, Any] | None, records: Iterable[Mapping[str, Any]], troubles: list[str]
 ) -> Config:
     """The config of an experiment in both views; of one with seeds ``varies`` stands where these differ."""
-    stated = None if written is None else {key: value for key, value in written.items() if key != "num_seeds"}
-    views = []
+    views: list[Leaves] = []
     for record in records:
         subsample = {"subsample": record["subsample"]} if "subsample" in record else {}
-        config = {key: value for key, value in record["config"].items() if key != "num_seeds"}
-        views.append(_leaves({**subsample, **config}, found.layout.run_record, troubles))
-    known = [view for view in views if view is not None]
+        view = _leaves({**subsample, **record["config"]}, found.layout.run_record, troubles)
+        views += [] if view is None else [view]
     trained = None
-    if known:
-        differing = {key for view in known for key, value in view.items() if known[0].get(key) != value}
-        trained = {key: "varies" if key in differing else value for key, value in known[0].items()}
-    return Config(_leaves(stated, found.config, troubles), trained)
+    if views:
+        different = {key for view in views for key, value in view.items() if views[0].get(key) != value}
+        trained = {key: "varies" if key in different else value for key, value in views[0].items()}
+    return Config(_leaves(written, found.config, troubles), trained)
+
+
+def _leaves(tree: Mapping[str, Any] | None, path: Path, troubles: list[str]) -> Leaves | None:
+    """The values of a config; how many seeds there are has a column of its own."""
+    if tree is None:
+        return None
+    try:
+        return leaves({key: value for key, value in tree.items() if key != "num_seeds"})
+    except ValueError as error:
+        troubles.append(f"{path}: {error}")
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MAX_ROWS = 40
-_PATH, _CELL, _HEAD = 36, 24, 28
+_PATH, _CELL, _HEAD = 36, 24, 12
 _STATES = ("unfinished", "failed", "never trained", "search", "without metrics")
 _WAYS = {"max": "highest first", "min": "lowest first"}
 
@@ -24,21 +25,25 @@ def show(report: Comparison, console: Console) -> None:
 
     The best value of every metric ends in ``*``; arrows say which way a metric gets better.
     """
-    arrows = {"max": " ↑", "min": " ↓"} if console.encoding.startswith("utf") else {"max": " max", "min": " min"}
-    heads = [column.name + arrows.get(column.mode or "", "") for column in report.columns]
-    cells = _cells(report)
+    ways = {"max": " ↑", "min": " ↓"} if console.encoding.startswith("utf") else {"max": " max", "min": " min"}
+    names = _short_keys(report.columns)
+    heads = [name + ways.get(column.mode or "", "") for name, column in zip(names, report.columns, strict=True)]
+    heads, *cells = [[_printable(cell, console.encoding) for cell in row] for row in (heads, *_cells(report))]
     if not console.is_terminal:
-        rows = [heads, *cells]
-        for line in in_columns(rows, left=sum(column.kind in ("name", "config") for column in report.columns[:1])):
-            print(line, file=console.file)
+        for line in in_columns([heads, *cells], left=1):
+            print(line.rstrip(), file=console.file)
         return
     shown = _fitting(report, heads, cells, console)
     console.print(_table(report, heads, cells, shown))
     hidden = [column.name for position, column in enumerate(report.columns) if position not in shown]
     if hidden:
-        console.print(f"no room for: {', '.join(hidden)}", highlight=False, soft_wrap=False)
+        console.print(f"no room for {count(len(hidden), 'column')}: {', '.join(hidden)}", highlight=False, markup=False)
     if len(report.rows) > MAX_ROWS:
         console.print(f"and {len(report.rows) - MAX_ROWS} more rows", highlight=False)
+
+
+def _printable(text: str, encoding: str) -> str:
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def in_words(report: Comparison) -> list[str]:
@@ -63,21 +68,14 @@ def _left_out(amount: int, state: str) -> str:
 
 
 def _cells(report: Comparison) -> list[list[str]]:
-    """The cells as text."""
+    """The cells as text. Where a column has a best value, that one gets a star and the others a blank."""
     best = [_best(report, position) for position in range(len(report.columns))]
-    starred = [
-        any(isinstance(row[position], float) and row[position] == value for row in report.rows)
-        for position, value in enumerate(best)
-    ]
     paths = _short_paths([str(row[0]) for row in report.rows])
     rows = []
     for path, row in zip(paths, report.rows, strict=True):
-        texts = [_cell(column, value) for column, value in zip(report.columns, row, strict=True)]
-        marked = [
-            text + ("*" if value is not None and value == top else " " * has)
-            for text, value, top, has in zip(texts, row, best, starred, strict=True)
-        ]
-        rows.append([path, *marked[1:]])
+        cells = [_cell(column, value) for column, value in zip(report.columns, row, strict=True)]
+        stars = ["" if top is None else "*" if value == top else " " for value, top in zip(row, best, strict=True)]
+        rows.append([path, *(cell + star for cell, star in zip(cells[1:], stars[1:], strict=True))])
     return rows
 
 
@@ -110,13 +108,46 @@ def _short_paths(paths: Sequence[str]) -> list[str]:
     return told_apart(["/".join(one[common:]) for one in parts], _PATH)
 
 
+def _short_keys(columns: Sequence[Column]) -> list[str]:
+    """Names of columns; of the key of a config its end, as long as that tells it from all others."""
+    names = [column.name for column in columns]
+    short = []
+    for name, column in zip(names, columns, strict=True):
+        steps = name.split(".")
+        length = min(2, len(steps)) if column.kind == "config" else len(steps)
+        while length < len(steps) and (
+            steps[-length].isdecimal()
+            or sum(f".{other}".endswith("." + ".".join(steps[-length:])) for other in names) > 1
+        ):
+            length += 1
+        short.append(".".join(steps[-length:]))
+    return short
+
+
+def _in_lines(head: str) -> str:
+    """The head of a column in lines of at most 12 characters, as far as it has points or underscores to break at."""
+    lines = [""]
+    for part in re.findall(r".+?(?:[._]+|$)", head):
+        if lines[-1] and len(lines[-1] + part) > _HEAD:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 def _fitting(report: Comparison, heads: list[str], cells: list[list[str]], console: Console) -> list[int]:
-    """Positions of the columns to show: by weight, as long as they fit."""
+    """Positions of the columns to show: by weight, of those of configs the narrow ones first, as long as they fit."""
+
+    def order(position: int) -> tuple[int, int, int]:
+        texts = [*_in_lines(heads[position]).split("\n"), *(row[position] for row in cells)]
+        narrow = max(map(len, texts)) if report.columns[position].kind == "config" else 0
+        return _weight(report, position), narrow, position
+
+    unlimited = console.options.update(width=10_000)
     shown: list[int] = []
-    for position in sorted(range(len(heads)), key=lambda position: (_weight(report, position), position)):
+    for position in sorted(range(len(heads)), key=order):
         tried = sorted([*shown, position])
         table = _table(report, heads, cells, tried)
-        if not shown or console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width:
+        if not shown or console.measure(table, options=unlimited).maximum <= console.width:
             shown = tried
     return shown
 
@@ -145,19 +176,11 @@ def _table(report: Comparison, heads: list[str], cells: list[list[str]], shown: 
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for position in shown:
-        kind = report.columns[position].kind
-        head = shortened(heads[position], _HEAD)
-        table.add_column(Text(head), justify="right" if kind in ("metric", "count") else "left", no_wrap=True)
+        right = report.columns[position].kind in ("metric", "count")
+        table.add_column(Text(_in_lines(heads[position])), justify="right" if right else "left", no_wrap=True)
+    metrics = {position for position in shown if report.columns[position].kind == "metric"}
     for row in cells[:MAX_ROWS]:
-        table.add_row(
-            *(
-                Text(
-                    row[position],
-                    style="bold green"
-                    if row[position].endswith("*") and report.columns[position].kind == "metric"
-                    else "",
-                )
-                for position in shown
-            )
-        )
+        best = [position in metrics and row[position].endswith("*") for position in shown]
+        texts = (Text(row[position], style="bold green" * top) for position, top in zip(shown, best, strict=True))
+        table.add_row(*texts)
     return table

@@ -5,6 +5,7 @@ A config that is to be trained is read by :mod:`musket.config.read`, which tells
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def _tree(text: str) -> Any:
     root = _Open([], None)
     stack = [root]
     anchors: dict[str, Any] = {}
-    for event in yaml.parse(text, Loader=_LOADER):
+    events: Iterable[Any] = yaml.parse(text, Loader=_LOADER)
+    for event in events:
         kind = type(event)
         if kind is yaml.ScalarEvent:
             plain = event.implicit[0] or event.tag not in (None, *_TEXT)
