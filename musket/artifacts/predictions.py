@@ -9,6 +9,7 @@ prediction's image looked like.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,12 +22,14 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from musket.artifacts.files import in_words, write_atomic
 from musket.core.errors import ArtifactError
 
 INDEX = "index.json"
 FORMAT = 2
+LOCK = ".lock"
 _SUFFIX = ".npy.npz"
 _PACKED = f"vectors{_SUFFIX}"
 
@@ -85,6 +88,19 @@ def decode(stored: np.ndarray, scale: int | None) -> np.ndarray:
     scores = stored.astype(np.float32)
     scores /= np.float32(scale)
     return scores
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside, no other process predicts into a folder; it waits, and then finds what it wanted.
+
+    Where the folder cannot be written, nobody predicts into it: whoever tries is told.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / LOCK, thread_local=False))
+        yield
 
 
 class PredictionWriter:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from musket.artifacts.files import in_words
 from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
-from musket.artifacts.predictions import INDEX
+from musket.artifacts.predictions import INDEX, LOCK
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
 from musket.experiment.lock import holder, locked
@@ -32,7 +32,7 @@ _FOLDERS = (
 _SIDE_FILES = ("holdout_split", "folds_split", "shapes", "contribution", "ncx", "mdl-nchannel")
 _STUDY = r"trials\.db(-journal|-wal|-shm)?|hyperopt\.(trials|scores)|best\.params\.yaml"
 _PREDICTIONS = (
-    rf"[^/]+\.npy/({re.escape(INDEX)}|(\d+|vectors)\.npy\.npz)",
+    rf"[^/]+\.npy/({re.escape(INDEX)}|{re.escape(LOCK)}|(\d+|vectors)\.npy\.npz)",
     r"[^/]+\[[\d, ]*\](\d+|\[[\d, ]*\])\.npy",
     r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv",
     r"tmp-validation[^/]*\.npy(/.+)?",

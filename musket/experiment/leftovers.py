@@ -11,7 +11,7 @@ from pathlib import Path
 
 from musket.artifacts.files import write_atomic
 from musket.artifacts.layout import Layout
-from musket.artifacts.predictions import INDEX
+from musket.artifacts.predictions import INDEX, LOCK
 from musket.core.types import Unit
 
 # What lies in predictions/ beside the stores: tables of dumpPredictionsToCSV, and scratch folders of an epoch.
@@ -19,7 +19,7 @@ _TABLE = re.compile(r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv")
 _SCRATCH = re.compile(r"tmp-validation\d+\.\d+\.npy")
 # Tables and pictures in evaluation/.
 _BY_CLASS = re.compile(r"(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)")
-_STORED = re.compile(r"(\d+|vectors)\.npy\.npz")
+_STORED = re.compile(rf"(\d+|vectors)\.npy\.npz|{re.escape(LOCK)}")
 
 
 def traces(layout: Layout, unit: Unit) -> list[Path]:

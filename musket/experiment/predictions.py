@@ -302,13 +302,18 @@ def stored(
     found = None if anew else artifacts.stored(folder, mark, source.ids)
     if found is not None:
         return found
-    model = inference.TrainedModel(experiment.spec, experiment.layout, keys)
-    shape = reading.TargetShape.of(experiment.spec)
-    samples = inference.dataset_sources(source.dataset, source.ids, range(len(source.ids)), shape, needs_truth=False)
-    with PredictionWriter(folder, mark, scale(experiment)) as writer:
-        for scored in track(model.scored(samples, batch_size, ttflips=ttflips), len(source.ids)):
-            writer.add(scored.id, scored.scores[0], scored.image)
-    return reopened(folder, mark)
+    with artifacts.alone(folder):
+        found = None if anew else artifacts.stored(folder, mark, source.ids)  # by who was faster
+        if found is not None:
+            return found
+        model = inference.TrainedModel(experiment.spec, experiment.layout, keys)
+        shape = reading.TargetShape.of(experiment.spec)
+        count = len(source.ids)
+        samples = inference.dataset_sources(source.dataset, source.ids, range(count), shape, needs_truth=False)
+        with PredictionWriter(folder, mark, scale(experiment)) as writer:
+            for scored in track(model.scored(samples, batch_size, ttflips=ttflips), count):
+                writer.add(scored.id, scored.scores[0], scored.image)
+        return reopened(folder, mark)
 
 
 def reopened(folder: Path, mark: str) -> StoredPredictions:
