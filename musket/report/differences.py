@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,26 +49,29 @@ def leaves(tree: Any) -> Leaves:
         ValueError: more than 50,000 values, or deeper than 64 levels.
     """
     found: Leaves = {}
-    budget = [MAX_LEAVES]
-    _collect(tree, "", found, budget, 0)
+    size = 0
+    for key, value in _leaves(tree, "", 0):
+        size += len(value) if isinstance(value, list) else 1
+        if size > MAX_LEAVES:
+            raise ValueError(f"more than {MAX_LEAVES} values; this is no config")
+        found[key] = _text(value)
     return found
 
 
-def _collect(tree: Any, prefix: str, found: Leaves, budget: list[int], depth: int) -> None:
-    branches: Iterable[tuple[Any, Any]] | None = None
+def _leaves(tree: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels; this is no config")
+    branches: Iterable[tuple[Any, Any]]
     if isinstance(tree, Mapping) and tree:
         branches = tree.items()
     elif isinstance(tree, list) and any(isinstance(item, Mapping | list) for item in tree):
         branches = enumerate(tree)
-    budget[0] -= len(tree) if isinstance(tree, list) else 1
-    if budget[0] < 0 or depth > _MAX_DEPTH:
-        raise ValueError(f"more than {MAX_LEAVES} values or {_MAX_DEPTH} levels; this is no config")
-    if branches is None:
-        found[prefix] = _text(tree)
+    else:
+        yield prefix, tree
         return
     for key, value in branches:
         step = f'"{key}"' if "." in str(key) else str(key)
-        _collect(value, f"{prefix}.{step}" if prefix else step, found, budget, depth + 1)
+        yield from _leaves(value, f"{prefix}.{step}" if prefix else step, depth + 1)
 
 
 def _text(value: Any) -> str:
@@ -121,7 +124,8 @@ def differences(configs: Sequence[Config]) -> Differences:
     def value(config: Config, key: str) -> str:
         if config.trained is not None and key in recorded:
             return config.trained.get(key, "")
-        return "" if config.written is None else _as_written(config.written, key)
+        own = config.written or {}
+        return own.get(key, _short_form(own, key) if key in recorded else "")
 
     readable = [config for config in configs if config != Config(None, None)]
     keys = {key for key in candidates if len({value(config, key) for config in readable}) > 1}
@@ -130,10 +134,10 @@ def differences(configs: Sequence[Config]) -> Differences:
     return Differences(ordered, [[value(config, key) for key in ordered] for config in configs], alike)
 
 
-def _as_written(leaves: Leaves, key: str) -> str:
-    """A value by its key. ``Fliplr: 0.5`` is found as ``Fliplr.p``, for so the record of a run spells it out."""
-    short = leaves.get(key.rpartition(".")[0], "null")
-    return leaves.get(key, "" if short in ("null", "{}", "[]") else short)
+def _short_form(written: Leaves, key: str) -> str:
+    """``Fliplr: 0.5`` for ``Fliplr.p``, as the record of a run spells it out; empty when it is not written so."""
+    value = written.get(key.rpartition(".")[0], "")
+    return "" if value in ("null", "{}", "[]") else value
 
 
 def _unequal(configs: Sequence[Leaves], *, absent: bool) -> set[str]:

@@ -43,7 +43,7 @@ def read_plain(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ArtifactError(f"byte 0x{error.object[error.start]:02x} is not UTF-8", path) from error
     except yaml.YAMLError as error:
-        raise ArtifactError(f"not YAML: {_in_one_line(error)}", path) from error
+        raise ArtifactError(f"not readable as YAML: {_in_one_line(error)}", path) from error
 
 
 def _in_one_line(error: yaml.YAMLError) -> str:
