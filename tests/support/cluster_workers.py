@@ -50,6 +50,8 @@ class Noting:
             while workplace.stopping() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             raise Stopped(workplace.stopping() or "nobody stopped it")
+        if do == "sleep":
+            time.sleep(600)
         workplace.line(f"{job.key} at work")
         workplace.progress(Progress(0, 0, 1, 0, 1, 1, 1, 0.5, "val_dice", 0.7, 0.7, 10.0, 0.0))
         if job.kind == "prepare":
@@ -59,3 +61,29 @@ class Noting:
     def refused(self, job: Job, failures: Sequence[tuple[Job, Failure]]) -> None:
         missing = [[one.key, failure.type] for one, failure in failures]
         write_note(job.arguments["notes"], {"key": job.key, "refused": missing})
+
+
+class Epochs:
+    """Counts epochs in a file of its experiment's folder, as a training keeps its state; goes on when it is resumed."""
+
+    def perform(self, job: Job, workplace: Workplace) -> Any:
+        import ray
+
+        arguments = job.arguments
+        home = Path(arguments["config"]).parent
+        resume = (arguments.get("options") or {}).get("resume", False)
+        state = home / "weights" / f"{arguments['fold']}.state"
+        done = json.loads(state.read_text()) if resume and state.exists() else []
+        node = ray.get_runtime_context().get_node_id()
+        write_note(arguments["notes"], {"key": job.key, "resume": resume, "begins": len(done), "node": node})
+        print(f"works in {home}")
+        while len(done) < arguments["epochs"]:
+            time.sleep(arguments["seconds"])
+            done.append(node)
+            state.parent.mkdir(exist_ok=True)
+            state.write_text(json.dumps(done))
+            epoch, epochs = len(done) - 1, arguments["epochs"]
+            workplace.progress(Progress(arguments["fold"], 0, 1, epoch, epochs, 1, 1, 0.5, "dice", 0.7, 0.7, 9.0, 0.0))
+            if reason := workplace.stopping():
+                raise Stopped(reason)
+        return {"fold": arguments["fold"], "epochs": len(done), "where": str(home)}

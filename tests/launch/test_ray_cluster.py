@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_workers import notes
+
+from musket.core.errors import MusketError
+from musket.core.jobs import Failure, Job, Progress
+from musket.launch import ray_cluster
+from musket.launch.bundle import Bundle
+from musket.launch.ray_cluster import Share, share
+
+pytest.importorskip("ray")
+
+
+@dataclass
+class Given:
+    """Jobs that are all known beforehand. ``unwanted`` are not to be done."""
+
+    jobs: Sequence[Job]
+    values: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def first(self) -> Sequence[Job]:
+        return self.jobs
+
+    def done(self, job: Job, value: Any) -> Sequence[Job]:
+        self.values[job.key] = value
+        return []
+
+    def failed(self, job: Job, failure: Failure) -> Sequence[Job]:
+        self.failures[job.key] = failure
+        return []
+
+    def wanted(self, job: Job) -> bool:
+        return True
+
+
+@dataclass
+class Seen:
+    """What a watcher was told. ``react`` is called with every progress."""
+
+    react: Callable[[Job, Progress], None] = lambda job, progress: None
+    places: list[tuple[str, str]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    epochs: list[tuple[str, int]] = field(default_factory=list)
+    drops: list[str] = field(default_factory=list)
+
+    def added(self, jobs: Sequence[Job]) -> None: ...
+
+    def started(self, job: Job, place: str) -> None:
+        self.places.append((job.key, place))
+
+    def progress(self, job: Job, progress: Progress) -> None:
+        self.epochs.append((job.key, progress.epoch))
+        self.react(job, progress)
+
+    def line(self, job: Job | None, text: str) -> None:
+        self.lines.append(text)
+
+    def done(self, job: Job, value: Any) -> None: ...
+
+    def failed(self, job: Job, failure: Failure) -> None: ...
+
+    def dropped(self, job: Job, because: Job) -> None:
+        self.drops.append(job.key)
+
+
+def noting(folder: Path, key: str, kind: Any = "train", after: tuple[str, ...] = (), **arguments: Any) -> Job:
+    return Job(f"unet/{key}", kind, "unet", {"notes": str(folder), **arguments}, after)
+
+
+def counting(root: Path, fold: int, *, epochs: int = 5, seconds: float = 0.2) -> Job:
+    arguments = {
+        "config": str(root / "experiments" / "unet" / "config.yaml"),
+        "notes": str(root.parent),
+        "fold": fold,
+        "epochs": epochs,
+        "seconds": seconds,
+    }
+    return Job(f"unet/fold {fold}", "train", "unet", arguments)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster on this machine: two nodes of one core.
+
+    Ray warns of its own plans (FutureWarning) and leaves pipes of the processes it starts to the garbage collector.
+    """
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", ResourceWarning)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        support = str(Path(__file__).parents[1] / "support")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), support]))
+        import ray
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        try:
+            made.add_node(num_cpus=1)
+            yield made
+        finally:
+            ray.shutdown()
+            made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def rays_own_warnings() -> Iterator[None]:
+    """See ``cluster``; here for the tests themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+
+
+def run(jobs: Given, worker: str, seen: Seen, cluster: Any, **options: Any) -> bool:
+    return ray_cluster.run(jobs, f"cluster_workers:{worker}", seen, address=cluster.address, **options)
+
+
+def test_jobs_run_after_those_they_need_and_failures_drop_what_needs_them(cluster: Any, tmp_path: Path) -> None:
+    folds = [noting(tmp_path, f"fold {n}", after=("unet/prepare",), fold=n) for n in (0, 1)]
+    failing = noting(tmp_path, "fold 2", after=("unet/prepare",), do="fail")
+    jobs = Given(
+        [
+            noting(tmp_path, "prepare", "prepare"),
+            *folds,
+            failing,
+            noting(tmp_path, "evaluate", "evaluate", after=tuple(job.key for job in folds)),
+            noting(tmp_path, "task", "task", after=(failing.key,)),
+        ]
+    )
+    seen = Seen()
+    assert run(jobs, "Noting", seen, cluster) is False
+    assert jobs.values["unet/prepare"] == {"folds": [0, 1], "changed": True}
+    order = [note["key"] for note in notes(tmp_path)]
+    assert order[0] == "unet/prepare"
+    assert order.index("unet/evaluate") > max(order.index(job.key) for job in folds)
+    assert jobs.failures.keys() == {"unet/fold 2"}
+    failure = jobs.failures["unet/fold 2"]
+    assert (failure.type, failure.value, failure.words) == ("DataError", "sample 'ship 7': no mask", True)
+    assert "in perform" in failure.trace
+    assert seen.drops == ["unet/task"]
+    assert "unet/fold 0 at work" in seen.lines
+    assert ("unet/fold 1", 0) in seen.epochs
+    assert {note["threads"] for note in notes(tmp_path)} == {"1"}
+    assert all(place.endswith("CPU") for _, place in seen.places)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_noticed(cluster: Any, tmp_path: Path) -> None:
+    jobs = Given([noting(tmp_path, "fold 0", do="die"), noting(tmp_path, "fold 1")])
+    seen = Seen()
+    assert run(jobs, "Noting", seen, cluster, retries=1) is False
+    assert jobs.failures["unet/fold 0"].died
+    assert "2 times in all" in jobs.failures["unet/fold 0"].value
+    assert [note["resume"] for note in notes(tmp_path) if note["key"] == "unet/fold 0"] == [False, True]
+    assert any("attempt 2 of 2" in line for line in seen.lines)
+    assert "unet/fold 1" in jobs.values
+
+
+@pytest.mark.slow
+def test_time_is_up(cluster: Any, tmp_path: Path) -> None:
+    jobs = Given([noting(tmp_path, f"fold {n}", do="wait") for n in range(3)])
+    seen = Seen()
+    assert run(jobs, "Noting", seen, cluster, deadline=time.time() + 4) is True
+    assert set(jobs.failures) < {"unet/fold 0", "unet/fold 1", "unet/fold 2"}
+    assert all(failure.interrupted for failure in jobs.failures.values())
+    assert any("time is up: finishing the epoch under way" in line for line in seen.lines)
+
+
+@pytest.mark.slow
+def test_ctrl_c_once_finishes_the_epoch(cluster: Any, tmp_path: Path) -> None:
+    root = tmp_path / "ships"
+    (root / "experiments" / "unet").mkdir(parents=True)
+
+    def interrupt(job: Job, progress: Progress) -> None:
+        if progress.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    jobs = Given([counting(root, 0, epochs=500)])
+    seen = Seen(interrupt)
+    assert run(jobs, "Epochs", seen, cluster) is True
+    assert jobs.failures["unet/fold 0"].interrupted
+    assert (root / "experiments" / "unet" / "weights" / "0.state").exists()
+    assert any("Ctrl-C again stops at once" in line for line in seen.lines)
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_stops_at_once(cluster: Any, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while not notes(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    jobs = Given([noting(tmp_path, "fold 0", do="sleep")])
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert run(jobs, "Noting", Seen(), cluster) is True
+    finally:
+        thread.join()
+    assert jobs.failures["unet/fold 0"].value == "stopped at once"
+
+
+def test_a_lost_machine_costs_an_epoch_at_most_and_files_come_back(cluster: Any, tmp_path: Path) -> None:
+    """Two folds on two machines, neither of which sees the project; one machine is killed while it works."""
+    root = tmp_path / "ships"
+    home = root / "experiments" / "unet"
+    home.mkdir(parents=True)
+    (home / "config.yaml").write_text("epochs: 5")
+    lost: list[str] = []
+
+    [victim] = cluster.worker_nodes
+
+    def kill(job: Job, progress: Progress) -> None:
+        [node, *_] = [note["node"] for note in notes(tmp_path) if note["key"] == job.key]
+        if not lost and node == victim.node_id and progress.epoch >= 1:
+            lost.extend((job.key, node))
+            cluster.remove_node(victim, allow_graceful=False)
+
+    jobs = Given([counting(root, fold) for fold in (0, 1)])
+    seen = Seen(kill)
+    bundle = Bundle(root, ("experiments/**/config.yaml",), lambda job: Path(job.arguments["config"]).parent)
+    try:
+        assert run(jobs, "Epochs", seen, cluster, bundle=bundle) is False
+    finally:
+        cluster.add_node(num_cpus=1)
+    assert jobs.failures == {}
+    assert all(value["epochs"] == 5 and value["where"] == str(home) for value in jobs.values.values())
+    [first, again] = [note for note in notes(tmp_path) if note["key"] == lost[0]]
+    assert (first["resume"], first["begins"]) == (False, 0)
+    assert again["resume"]
+    assert again["begins"] >= 1
+    assert again["node"] != lost[1] == first["node"]
+    assert {path.name for path in (home / "weights").iterdir()} == {"0.state", "1.state"}
+    assert any("its machine is lost; goes on elsewhere" in line for line in seen.lines)
+    assert f"works in {home}" in seen.lines
+
+
+def test_a_job_too_large_for_every_machine(cluster: Any, tmp_path: Path) -> None:
+    jobs = Given([replace(noting(tmp_path, "fold 0"), devices=3)])
+    assert run(jobs, "Noting", Seen(), cluster) is False
+    failure = jobs.failures["unet/fold 0"]
+    assert failure.usage
+    assert "needs 3 times 1 cores on one machine, and the largest has 1" in failure.value
+
+
+@pytest.mark.slow
+def test_machines_have_another_version(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "VERSION", "0.0.9")
+    jobs = Given([noting(tmp_path, "fold 0")])
+    assert run(jobs, "Noting", Seen(), cluster) is False
+    assert "the run was started with 0.0.9" in jobs.failures["unet/fold 0"].value
+
+
+def test_more_cores_than_any_machine_has(cluster: Any) -> None:
+    with pytest.raises(MusketError, match=r"no machine of the Ray cluster has 5 cores; its machines: .*1 cores"):
+        run(Given([]), "Noting", Seen(), cluster, cpus=5)
+
+
+def test_no_cluster_at_this_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def refuse(address: str, **options: Any) -> None:
+        raise ConnectionError(f"nobody answers at {address}")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(MusketError, match=r"cluster at head:6379 cannot be joined: nobody answers at head:6379\. This"):
+        ray_cluster.run(Given([]), "cluster_workers:Noting", Seen(), address="head:6379")
+
+
+def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MusketError, match=r'pip install "musket\[ray\]"'):
+        ray_cluster.run(Given([]), "cluster_workers:Noting", Seen())
+
+
+@pytest.mark.parametrize(
+    ("machines", "cpus", "expected", "slots"),
+    [
+        ([{"CPU": 8}, {"CPU": 4}], None, Share(4, False), [2, 1]),
+        ([{"CPU": 8}, {"CPU": 4}], 3, Share(3, False), [2, 1]),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 6, "GPU": 2}, {"CPU": 2}], None, Share(3, True), [4, 2, 0]),
+        ([{"CPU": 16, "GPU": 4}, {}], 8, None, []),
+        ([{}, {"CPU": 8}], None, Share(8, False), [0, 1]),
+    ],
+)
+def test_what_a_job_gets(
+    machines: list[dict[str, float]], cpus: int | None, expected: Share | None, slots: list[int]
+) -> None:
+    if expected is None:
+        with pytest.raises(MusketError, match="8 cores for each GPU"):
+            share(machines, cpus)
+        return
+    assert share(machines, cpus) == expected
+    assert [expected.slots(one) for one in machines] == slots
+
+
+def test_resources_of_a_job(tmp_path: Path) -> None:
+    job = replace(noting(tmp_path, "fold 0"), devices=2)
+    assert Share(3, True).of(job) == {"num_cpus": 6, "num_gpus": 2}
+    assert Share(3, False).of(job) == {"num_cpus": 6}
+    assert Share(3, True).of(replace(job, devices=0)) == {"num_cpus": 3}
