@@ -134,13 +134,14 @@ def _runs(
     for name, own in chosen.items():
         config = project.config(name)
         evaluate = bool(own.pop("only_evaluate", False)) or arguments.only_report
+        values = [*own.pop("overrides", ()), *overrides]  # those it was trained with, then those of today
         try:
-            spec = load_spec(config, project=project, overrides=overrides)
+            spec = load_spec(config, project=project, overrides=values)
             refuse_unavailable(spec)
             given = job_arguments(
                 config,
                 project.root,
-                overrides=overrides,
+                overrides=values,
                 cache=str(Path(arguments.cache).absolute()) if arguments.cache else None,
                 options={**options, **own},
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from musket.artifacts import records
@@ -12,6 +12,7 @@ from musket.core.errors import Change
 # Keys that change neither what is trained nor how it is judged.
 _WITHOUT_INFLUENCE = (
     "verbose",
+    "gpus",
     "inference_batch",
     "showDataExamples",
     "imports",
@@ -48,6 +49,11 @@ def evaluation_changes(stored: dict[str, Any], current: dict[str, Any]) -> list[
     """Differences that leave the weights as they are, and the summary not."""
     kept = [{key: config[key] for key in EVALUATION if key in config} for config in (stored, current)]
     return records.differences(*kept)
+
+
+def for_training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config less the keys that count after training."""
+    return {key: value for key, value in config.items() if key not in EVALUATION}
 
 
 def influential(config: dict[str, Any]) -> dict[str, Any]:

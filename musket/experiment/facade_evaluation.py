@@ -70,6 +70,7 @@ class Evaluating:
         from musket.experiment.inference import listed
         from musket.experiment.label_meaning import refuse_other_labels
         from musket.experiment.run import trained_folds
+        from musket.experiment.run_record import note_evaluation
         from musket.experiment.summary import check
 
         data = self._prepare()
@@ -83,7 +84,9 @@ class Evaluating:
         stages = range(len(self.spec.stages))
         weights = [self.layout.weights(fold, stage) for fold in folds for stage in stages]
         refuse_other_labels(weights, data.source, self.spec)
-        return self._summarize(data, folds, subsample)
+        summary = self._summarize(data, folds, subsample)
+        note_evaluation(self.spec, self.layout, self._self.project)
+        return summary
 
     generateReports = createSummary
 

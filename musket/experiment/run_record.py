@@ -16,7 +16,7 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError
 from musket.core.identity import fingerprint
 from musket.core.version import VERSION
-from musket.experiment.changes import config_changes, first_changed_stage
+from musket.experiment.changes import config_changes, first_changed_stage, for_training
 from musket.experiment.code_used import read_code
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def stored_run(layout: Layout) -> dict[str, Any] | None:
 def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | None) -> None:
     """Let the record say that the summary is that of today's config; call it when the summary has been written anew.
 
-    Nothing is changed where the config has come to ask for other weights.
+    Nothing is changed where config or code have come to ask for other weights.
     """
     stored = stored_run(layout)
     if stored is None:
@@ -97,6 +97,10 @@ def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | Non
     changes = config_changes(stored["config"], now["config"], may_grow=False)
     if changes and first_changed_stage(changes) < len(spec.stages):  # stages that are left out were trained, too
         return
+    if project is not None and "code" in stored:
+        training = read_code(project.root).used(for_training(now["config"]))
+        if any(stored["code"].get(name) != digest for name, digest in training.items()):
+            return
     records.write_yaml(layout.run_record, {key: value for key, value in stored.items() if key != "overrides"} | now)
 
 

@@ -10,7 +10,6 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import Change
 from musket.experiment import code_used
 from musket.experiment.changes import (
-    EVALUATION,
     config_changes,
     evaluation_changes,
     first_changed_stage,
@@ -75,11 +74,6 @@ class Today:
     code: Mapping[str, str] | None = None
     training_code: frozenset[str] = frozenset()
     data: Sequence[str] = ()
-
-
-def for_training(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config less the keys that count after training."""
-    return {key: value for key, value in config.items() if key not in EVALUATION}
 
 
 def staleness(stored: Mapping[str, Any], today: Today, ignored: Iterable[str] = ()) -> Staleness:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, ConfigWarning, MusketError
+from musket.experiment.changes import for_training
 from musket.experiment.code_used import ProjectCode, read_code
 from musket.experiment.data_state import DataState
 from musket.experiment.lock import holder
 from musket.experiment.project import CONFIG, Project, load_spec, open_project
 from musket.experiment.run_files import RunFiles, result_of
 from musket.experiment.run_record import file_digests
-from musket.experiment.staleness import Affected, Today, for_training, possible, staleness
+from musket.experiment.staleness import Affected, Today, possible, staleness
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec, NetworkSpec

@@ -13,7 +13,7 @@ import yaml
 
 import musket
 from musket.artifacts.peek import peek_state
-from musket.core.errors import MusketError
+from musket.core.errors import ConfigChanged, MusketError
 from musket.experiment.lock import locked
 from musket.experiment.project import open_project
 from musket.experiment.run_files import result_of
@@ -358,3 +358,37 @@ def test_looking_needs_no_torch(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["finished", "False"], done.stderr
+
+
+def test_a_summary_written_anew_is_noted_unless_other_weights_are_asked_for(root: Path, folder: Path) -> None:
+    edit(config_of(root), "final_metrics: [half]", "")
+    assert options(look(root))["only_evaluate"]
+    musket.parse(folder, lr=0.02).createSummary()
+    assert look(root).state == "finished"
+    edit(config_of(root), "batch: 3", "batch: 2")
+    record = (folder / "run.yaml").read_bytes()
+    musket.parse(folder, lr=0.02).createSummary()
+    assert (folder / "run.yaml").read_bytes() == record
+    edit(config_of(root), "batch: 2", "batch: 3")
+    edit(root / "modules" / "own_parts" / "counting.py", "return count", "return count + 0")
+    musket.parse(folder, lr=0.02).createSummary()
+    assert look(root).reasons == ("code: modules/own_parts/counting.py changed",)
+
+
+@pytest.mark.parametrize(("first_stage", "refused"), [(1, False), (0, True)])
+def test_stages_from_one_on_are_trained_again_where_only_they_changed(
+    first_stage: int, refused: bool, root: Path, folder: Path
+) -> None:
+    edit(config_of(root), "lr: 0.005" if first_stage else "batch: 3", "lr: 0.05" if first_stage else "batch: 2")
+    kept = (folder / "weights" / "best-0.0.weights").read_bytes()
+    experiment = musket.parse(folder, lr=0.02)
+    if refused:
+        with pytest.raises(ConfigChanged, match="batch: was 3, now 2"):
+            experiment.fit(start_from_stage=1, rerun=True)
+        return
+    experiment.fit(start_from_stage=first_stage, rerun=True)
+    assert (folder / "weights" / "best-0.0.weights").read_bytes() == kept
+    assert look(root).state == "finished"
+    edit(config_of(root), "lr: 0.05", "lr: 0.5")
+    with pytest.raises(ConfigChanged, match=r"stages\.1\.lr"):
+        musket.parse(folder, lr=0.02).fit(foldsToExecute=[0], start_from_stage=1, rerun=True)
