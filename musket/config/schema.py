@@ -469,8 +469,6 @@ DIALECT_ALIASES = {"mmdetection": "InstanceSegmentation", "gradientboosting": "G
 # Keys whose behaviour is not there yet, with what they would do; a path may name an entry (dataset.train). A key at its
 # default is no problem. Delete the line when the feature lands.
 NOT_YET: dict[str, str] = {
-    "num_seeds": "several seeds",
-    "hyperparameters": "hyperparameter search",
     "gpus": "several devices per network",
     "declarations": "declared blocks",
 }

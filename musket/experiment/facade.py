@@ -79,6 +79,8 @@ class Experiment(Previewing, Predicting, Evaluating):
     ) -> dict[str, Any]:
         """Train all folds through all stages, then write and return the summary.
 
+        A config with ``num_seeds`` is trained with each seed, one with ``hyperparameters`` is searched for the best.
+
         Args:
             dataset: anything with ``__len__`` and ``__getitem__`` giving PredictionItems; default: the config's own.
             subsample: share of the training items each epoch sees, above 0 up to 1.
@@ -109,7 +111,10 @@ class Experiment(Previewing, Predicting, Evaluating):
         self._refuse_unavailable()
         self._prepared = None  # the dataset may have grown since it was last looked at
         console = _console(quiet=not self.spec.verbose)
+        if self.spec.num_seeds is not None or self.spec.hyperparameters:
+            from musket.experiment.in_turn import fit_several
 
+            return fit_several(self, dataset, options, console)
         with locked(self.layout), run.failures_recorded(self.layout), logged_to(console):
             data = self._prepare(dataset)
             run.check_unfinished(self.spec, self.layout, options, len(data.folds))
