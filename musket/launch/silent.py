@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 from musket.core.jobs import Failure, Job, Progress
@@ -11,6 +12,14 @@ from musket.core.jobs import Failure, Job, Progress
 
 class Silent:
     """Shows nothing but what the run itself has to say, on standard error."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to do."""
 
     def added(self, jobs: Sequence[Job]) -> None: ...
 
