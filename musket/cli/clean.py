@@ -83,7 +83,8 @@ def _show(root: Path, found: Sequence[Leftovers]) -> None:
     if not found:
         print(f"nothing to remove in {root}")
         return
-    table = Table("experiment", "what", title=f"to be removed from {root}")
+    print(f"to be removed from {root}")
+    table = Table("experiment", "what")
     table.add_column("files", justify="right")
     table.add_column("size", justify="right")
     for each in found:

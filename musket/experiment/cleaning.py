@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from musket.artifacts.files import in_words
 from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
@@ -109,13 +110,14 @@ def leftovers(name: str, folder: Path) -> Leftovers:
 
 
 def cache_leftovers(root: Path) -> Leftovers:
-    """The decoded images and preprocessed items kept in ``.cache`` of a project.
+    """The decoded images and preprocessed items kept in ``.cache`` of a project; none where that is a link.
 
     Raises:
         ArtifactError: the folder cannot be read.
     """
     folder = default_cache_folder(root)
-    files = [path for path in _files_below(folder) if _CACHE.fullmatch(path.relative_to(folder).as_posix())]
+    inside = _files_below(folder) if folder.is_dir() and not folder.is_symlink() else ()
+    files = [path for path in inside if _CACHE.fullmatch(path.relative_to(folder).as_posix())]
     return Leftovers(f"{folder.name}/", folder, tuple(files), _bytes(files))
 
 
@@ -174,7 +176,7 @@ def _ours_of(layout: Layout) -> Iterator[Path]:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """All files below a folder, links to files included; links to folders are neither followed nor told."""
-    for place, _, names in os.walk(folder):
+    for place, _, names in os.walk(folder, onerror=_refuse):
         yield from (Path(place, name) for name in sorted(names))
 
 
@@ -182,7 +184,11 @@ def _listed(folder: Path) -> Sequence[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise ArtifactError(f"cannot be read: {in_words(error)}", folder) from error
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise ArtifactError(f"cannot be read: {in_words(error)}", error.filename) from error
 
 
 def _bytes(files: Iterable[Path]) -> int:
