@@ -12,9 +12,11 @@ from musket.cli.values import add_boolean, count, spellings
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
+    from musket.core.jobs import Job
     from musket.experiment.schedule import Schedule
 
 WORKER = "musket.experiment.jobs:Worker"
+_CODE = ("modules/**/*.py", "common.yaml", "*.py")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +49,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="machines of the cluster see the project under the same path; false: code and results travel",
     )
     group.add_argument(
+        "--cpus",
+        type=count,
+        metavar="N",
+        help="with --engine ray or slurm: cores for each device of a fold; default: Ray decides, 4 on SLURM",
+    )
+    group.add_argument(
         *spellings("--dry_run"), action="store_true", help="with --engine slurm: write the scripts, submit nothing"
+    )
+    group.add_argument(
+        "--sbatch",
+        metavar="OPTIONS",
+        default="",
+        help='with --engine slurm: further options of sbatch, "--partition=gpu --time=12:00:00"',
     )
 
 
@@ -74,7 +88,8 @@ def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single
     deadline = None if getattr(arguments, "time", -1) < 0 else time.time() + arguments.time
     quiet = arguments.quiet or arguments.json
     if arguments.engine == "slurm":
-        return _slurm(schedule, arguments, root)
+        _slurm(schedule, arguments, root)
+        return None
     if arguments.engine == "ray":
         return _ray(schedule, arguments, root, deadline, quiet=quiet)
     from musket.launch import inline, local
@@ -86,4 +101,58 @@ def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single
         return inline.run(schedule, WORKER, quiet=quiet, deadline=deadline)
     from musket.launch.live import watcher
 
-    return local.run(schedule, WORKER, watcher(quiet=quiet), slots=slots, deadline=deadline)
+    with watcher(quiet=quiet) as shown:
+        return local.run(schedule, WORKER, shown, slots=slots, deadline=deadline)
+
+
+def _ray(schedule: Schedule, arguments: argparse.Namespace, root: Path, deadline: float | None, *, quiet: bool) -> bool:
+    from musket.launch import ray_cluster
+    from musket.launch.bundle import Bundle
+    from musket.launch.live import watcher
+
+    bundle = None if arguments.shared else Bundle(root, _CODE, _home, linked=("data", ".cache"))
+    at_once = arguments.num_gpus or arguments.num_workers
+    with watcher(quiet=quiet) as shown:
+        return ray_cluster.run(
+            schedule,
+            WORKER,
+            shown,
+            address=arguments.address,
+            cpus=arguments.cpus,
+            at_once=at_once,
+            bundle=bundle,
+            deadline=deadline,
+        )
+
+
+def _home(job: Job) -> Path:
+    """The folder whose files a job begins from, and changes: that of its experiment."""
+    from musket.artifacts.layout import Layout
+
+    return Layout(Path(job.arguments["config"])).base
+
+
+def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:
+    from musket.experiment.search import SearchRun
+    from musket.launch import slurm
+
+    searching = [one.name for one in schedule.runs if isinstance(one, SearchRun)]
+    if searching:
+        raise MusketError(
+            f"{searching[0]} searches for hyperparameters: which trials there are is decided as they get done, which "
+            "SLURM's arrays cannot. Take --engine local or ray"
+        )
+    began = time.strftime("%Y%m%d-%H%M%S")
+    folder = root / ".slurm" / began
+    options = slurm.Options(
+        cpus=arguments.cpus or slurm.Options.cpus,
+        gpus=arguments.num_gpus is not None,
+        parallel=arguments.num_workers,
+        lines=slurm.option_lines(arguments.sbatch),
+    )
+    for path in slurm.scripts(schedule.planned(), folder, worker=WORKER, python=sys.executable, options=options):
+        print(path)
+    if arguments.dry_run:
+        print(f"nothing submitted; bash {folder / slurm.SUBMIT} does")
+    else:
+        print(slurm.submit(folder))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.cli import engines
-from musket.cli.values import add_boolean, count, names, numbers, spellings
-from musket.core.errors import ConfigError, MusketError
+from musket.cli.values import add_boolean, names, numbers, spellings
+from musket.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from musket.experiment.project import Project

@@ -44,7 +44,7 @@ def spellings(flag: str) -> list[str]:
     return list(dict.fromkeys((flag, "--" + flag.removeprefix("--").replace("_", "-"))))
 
 
-def add_boolean(parser: argparse.ArgumentParser, flag: str, *, help: str, default: bool = False) -> None:  # noqa: A002
+def add_boolean(parser: argparse._ActionsContainer, flag: str, *, help: str, default: bool = False) -> None:  # noqa: A002
     """``--flag``, ``--flag true`` and ``--flag=false``, in both spellings."""
     parser.add_argument(
         *spellings(flag), type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=help

@@ -105,4 +105,4 @@ class Here:
 def _console(*, quiet: bool) -> Console:
     from rich.console import Console
 
-    return Console(quiet=quiet)
+    return Console(soft_wrap=True, quiet=quiet)
