@@ -117,4 +117,5 @@ def mean_row(rows: Iterable[dict[str, float]]) -> dict[str, float]:
         for column, value in row.items():
             if not math.isnan(value):
                 values.setdefault(column, []).append(value)
-    return {column: math.fsum(numbers) / len(numbers) for column, numbers in values.items()}
+    means = {column: sum(numbers) / len(numbers) for column, numbers in values.items()}
+    return {column: mean for column, mean in means.items() if not math.isnan(mean)}  # inf - inf

@@ -49,11 +49,10 @@ def _printable(text: str, encoding: str) -> str:
 def in_words(report: Comparison) -> list[str]:
     """What the table does not say: the order of its rows, what has no row, what to know of the figures."""
     lines = []
-    if report.sorted_by is not None and report.rows:
-        way = _WAYS[report.sorted_by.mode or "min"]
-        lines.append(f"{count(len(report.rows), 'experiment')}, sorted by {report.sorted_by.name}, {way}")
-    elif report.rows:
-        lines.append(f"{count(len(report.rows), 'experiment')}, sorted by path")
+    if report.rows:
+        by = report.sorted_by or report.columns[0]
+        way = "" if by.kind == "name" else f", {_WAYS[by.mode or 'min']}"
+        lines.append(f"{count(len(report.rows), 'experiment')}, sorted by {by.name}{way}")
     left_out = [_left_out(report.left_out[state], state) for state in _STATES if report.left_out[state]]
     if left_out:
         lines.append(f"left out: {', '.join(left_out)}")
@@ -175,12 +174,17 @@ def _table(report: Comparison, heads: list[str], cells: list[list[str]], shown: 
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    texts: list[list[str]] = []
     for position in shown:
-        right = report.columns[position].kind in ("metric", "count")
-        table.add_column(Text(_in_lines(heads[position])), justify="right" if right else "left", no_wrap=True)
-    metrics = {position for position in shown if report.columns[position].kind == "metric"}
-    for row in cells[:MAX_ROWS]:
-        best = [position in metrics and row[position].endswith("*") for position in shown]
-        texts = (Text(row[position], style="bold green" * top) for position, top in zip(shown, best, strict=True))
-        table.add_row(*texts)
+        column = [*_in_lines(heads[position]).split("\n"), *(row[position] for row in cells[:MAX_ROWS])]
+        if report.columns[position].kind in ("metric", "count"):  # the blank that stands for a star counts
+            width = max(map(len, column))
+            column = [text.rjust(width) for text in column]
+        lines = len(column) - len(cells[:MAX_ROWS])
+        table.add_column(Text("\n".join(column[:lines])), no_wrap=True, vertical="bottom")
+        texts.append(column[lines:])
+    stars = [report.columns[position].kind == "metric" for position in shown]
+    for row in zip(*texts, strict=True):
+        best = [star and text.endswith("*") for star, text in zip(stars, row, strict=True)]
+        table.add_row(*(Text(text, style="bold green" * top) for text, top in zip(row, best, strict=True)))
     return table

@@ -106,3 +106,4 @@ def test_means_are_over_the_rows_that_have_a_number() -> None:
     rows = [{"a": 1.0, "b": float("nan")}, {"a": 2.0, "c": 5.0}]
     assert mean_row(rows) == {"a": 1.5, "c": 5.0}
     assert mean_row([]) == {}
+    assert mean_row([{"a": float("inf"), "b": 1.0}, {"a": float("-inf"), "b": float("inf")}]) == {"b": float("inf")}
