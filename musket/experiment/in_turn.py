@@ -88,11 +88,12 @@ def _run_of(experiment: Experiment, options: FitOptions) -> ExperimentRun:
     from musket.experiment.seeds import SeededRun
 
     spec, project = experiment.spec, experiment.project
+    written = spec.gpus > 1 or spec.place("gpus").line > 0  # it may have been set on the object
     arguments = job_arguments(
         experiment.layout.config,
         None if project is None else project.root,
         dialect=spec.dialect,
-        overrides=[*spec.overrides, f"gpus={spec.gpus}"],  # which may have been set on the object
+        overrides=[*spec.overrides, *([f"gpus={spec.gpus}"] if written else [])],
         options=vars(options),
     )
     name = experiment.layout.folder.name

@@ -179,10 +179,8 @@ def test_every_choice_is_checked(words: Vocabulary) -> None:
 
 
 def test_what_is_never_used_is_refused(words: Vocabulary) -> None:
-    assert said(TEMPLATE + "  decay: [0, 1]\n", words) == [
-        "14 hyperparameters.decay: never used: no value of the config names it; write it where it is to stand, for "
-        "example lr: decay"
-    ]
+    [found] = said(TEMPLATE + "  decay: [0, 1]\n", words)
+    assert found.startswith("14 hyperparameters.decay: never used: no value of the config names it")
 
 
 def test_expressions_without_a_value(words: Vocabulary) -> None:
