@@ -38,20 +38,14 @@ def complete(build: Callable[[str | None], argparse.ArgumentParser]) -> None:
 
 
 def _other_spellings(parser: argparse.ArgumentParser, line: str) -> list[str]:
-    """Of options that may be written with dashes or underscores, the spelling that is not being written."""
-    dashed = "-" in line.rpartition(" ")[2].removeprefix("--")
-    spellings = {spelling for action in _actions(parser) for spelling in action.option_strings}
-    twice = [name for name in spellings if "_" in name and "--" + name[2:].replace("_", "-") in spellings]
-    return twice if dashed else ["--" + name[2:].replace("_", "-") for name in twice]
-
-
-def _command(line: str) -> str | None:
-    """The command in a line that may be unfinished."""
-    try:
-        words = shlex.split(line)
-    except ValueError:  # an open quote
-        words = line.split()
-    return next((word for word in words[1:] if not word.startswith("-")), None)
+    """Of options that may be written with dashes or underscores, all spellings but one: the one being written."""
+    word = line.rpartition(" ")[2]
+    others = []
+    for action in _actions(parser):
+        alike = [name for name in action.option_strings if name.startswith("--")]
+        kept = next((name for name in alike if name.startswith(word)), "")
+        others += [name for name in alike if name != kept and name.replace("_", "-") == kept.replace("_", "-")]
+    return others
 
 
 def _give_completers(parser: argparse.ArgumentParser) -> None:
