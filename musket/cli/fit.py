@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,12 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         _print_plan(schedule, as_json=arguments.json)
         return 0
-    began = time.monotonic()
     with _held(runs):
         stopped = engines.run(schedule, arguments, root=project.root, single=len(runs) == 1)
     if stopped is None:  # handed over to a cluster
         return 0
-    code = _outcome(runs, stopped, time.monotonic() - began, as_json=arguments.json)
+    code = _outcome(runs, stopped, as_json=arguments.json)
     from musket.experiment.fit_callbacks import run_after_fit
 
     run_after_fit(project)
@@ -187,7 +185,7 @@ def _held(runs: Sequence[ExperimentRun]) -> Iterator[None]:
         yield
 
 
-def _outcome(runs: Sequence[ExperimentRun], stopped: bool, seconds: float, *, as_json: bool) -> int:
+def _outcome(runs: Sequence[ExperimentRun], stopped: bool, *, as_json: bool) -> int:
     """Tell what became of each experiment, and say it as an exit code."""
     failed = [one for one in runs if one.failures]
     if as_json:
@@ -203,6 +201,8 @@ def _outcome(runs: Sequence[ExperimentRun], stopped: bool, seconds: float, *, as
             for one in runs
         ]
         print(json.dumps(outcome, indent=2, ensure_ascii=False))
+    elif len(runs) > 1:
+        _print_table(runs)
     for one in failed:
         for job, failure in one.failures:
             ours = failure.words
@@ -218,6 +218,16 @@ def _outcome(runs: Sequence[ExperimentRun], stopped: bool, seconds: float, *, as
     if any(failure.usage for one in failed for _, failure in one.failures):
         return 2
     return int(bool(failed))
+
+
+def _print_table(runs: Sequence[ExperimentRun]) -> None:
+    from rich.console import Console
+
+    from musket.launch.outcome import Outcome, final_table
+
+    results = [f"{one.result['name']} {one.result['value']:.4f}" if one.result else "" for one in runs]
+    outcomes = [Outcome(one.name, one.state, result) for one, result in zip(runs, results, strict=True)]
+    Console(soft_wrap=True).print(final_table(outcomes))
 
 
 def _here(project: Project) -> list[str] | None:
