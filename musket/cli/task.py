@@ -63,13 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     silence_telemetry()
     project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
     chosen = arguments.name or _here(project) or _finished(project)
-    if not chosen:
-        print(f"nothing to do: no experiment with summary.yaml in {project.experiments}", file=sys.stderr)
     runs = [_run(project, name, arguments) for name in dict.fromkeys(chosen)]
-    count = sum(len(one.jobs) for one in runs)
-    if count and arguments.force_recalc:
+    if not any(one.jobs for one in runs):
+        none = f"no experiment with summary.yaml in {project.experiments}"
+        print(f"nothing to do: {'all tasks were done' if runs else none}", file=sys.stderr)
+        return _outcome([], stopped=False, as_json=arguments.json)
+    if arguments.force_recalc:
         _forget_predictions(runs)
-    stopped = bool(count) and engines.run(Schedule(runs), arguments, root=project.root, single=len(runs) == 1)
+    stopped = engines.run(Schedule(runs), arguments, root=project.root, single=len(runs) == 1)
     return 0 if stopped is None else _outcome(runs, stopped=stopped, as_json=arguments.json)
 
 
