@@ -469,7 +469,6 @@ DIALECT_ALIASES = {"mmdetection": "InstanceSegmentation", "gradientboosting": "G
 # Keys whose behaviour is not there yet, with what they would do; a path may name an entry (dataset.train). A key at its
 # default is no problem. Delete the line when the feature lands.
 NOT_YET: dict[str, str] = {
-    "gpus": "several devices per network",
     "declarations": "declared blocks",
 }
 # Dialects that can be trained. The others are checked only.

@@ -95,14 +95,22 @@ class Batch:
         images: integer or float tensor N x C x H x W (uint8 as a rule; floats are made on the device).
         targets: tensor N x classes x H x W (uint8 0/1), or vectors N x classes (float32); None for unlabelled data.
         ids: sample ids, in order.
+        shared: samples of the batch in all processes, where several have a share of it each; a process that has none
+            gets the first one, which does not count.
     """
 
     images: torch.Tensor
     targets: torch.Tensor | None
     ids: tuple[str, ...]
+    shared: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def whole(self) -> int:
+        """Samples of the batch, those in other processes included."""
+        return len(self) if self.shared is None else self.shared
 
 
 @dataclass(frozen=True)

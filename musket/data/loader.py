@@ -6,20 +6,23 @@ on counters (seed, epoch, sample) and not on who does the work.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from musket.core.errors import DataError, MusketError
+from musket.core.process_group import portable
 from musket.core.types import Batch, Sample
 from musket.data.queue_settings import QUEUE
+from musket.data.sampling import shard
 
 
 class SampleReader(Protocol):
@@ -50,6 +53,8 @@ class BatchLoader:
             network computes on the cores that read: they read between two steps, then compute. A reader beside a step
             costs more than it saves there, since the step's threads wait for the slowest of them.
         pin_memory: put batches into page-locked memory (CUDA).
+        rank, world: read only the share of every batch that this process has, of several that train together (see
+            :func:`musket.data.sampling.shard`).
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class BatchLoader:
         workers: int | None = None,
         read_ahead: int | None = None,
         pin_memory: bool = False,
+        rank: int = 0,
+        world: int = 1,
     ):
         self.read = read
         self.order = order
@@ -74,11 +81,16 @@ class BatchLoader:
         self.workers = _configured_workers() if workers is None else workers
         self.read_ahead = self.workers + 2 if read_ahead is None else read_ahead
         self.pin_memory = pin_memory
+        self.rank = rank
+        self.world = world
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: deque[tuple[int, int, _Pending]] = deque()
 
     def chunks(self, epoch: int) -> list[Sequence[int]]:
-        """Positions of each batch of an epoch."""
+        """Positions this process reads for each batch of an epoch: one at least."""
+        return [shard(chunk, self.rank, self.world) or chunk[:1] for chunk in self._whole_chunks(epoch)]
+
+    def _whole_chunks(self, epoch: int) -> list[Sequence[int]]:
         order = self.order(epoch)
         size = self.batch_size
         chunks = [order[start : start + size] for start in range(0, len(order), size)]
@@ -88,6 +100,15 @@ class BatchLoader:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Batches of one epoch, in order."""
+        batches = self._read(epoch)
+        if self.world == 1:
+            yield from batches
+            return
+        with contextlib.closing(batches):
+            for batch, chunk in zip(batches, self._whole_chunks(epoch), strict=True):
+                yield replace(batch, shared=len(chunk))
+
+    def _read(self, epoch: int) -> Generator[Batch, None, None]:
         if self.workers and QUEUE.USE_MULTIPROCESSING:
             yield from self._from_processes(epoch)
         elif self.workers and self.read_ahead > 1:
@@ -243,7 +264,7 @@ class _Positions(torch.utils.data.Dataset[Sample | MusketError]):
         try:
             return self.read(index, self.draw)
         except MusketError as error:
-            return _portable(error)
+            return portable(error)
 
 
 def _collated(samples: list[Sample | MusketError]) -> Batch | MusketError:
@@ -256,16 +277,7 @@ def _collated(samples: list[Sample | MusketError]) -> Batch | MusketError:
     try:
         return collate(read)
     except MusketError as error:
-        return _portable(error)
-
-
-def _portable(error: MusketError) -> MusketError:
-    """An error that another process can receive: itself, or one with its words."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - whatever a class of the user's own does
-        return MusketError(str(error))
-    return error
+        return portable(error)
 
 
 def _configured_workers() -> int:

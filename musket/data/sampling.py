@@ -147,25 +147,20 @@ def sample_of(draw: int, count: int) -> tuple[int, int]:
     return draw % count, draw // count
 
 
-def shard(order: Sequence[int], rank: int, world: int) -> list[int]:
-    """The share of an epoch's samples that one of several processes trains on.
-
-    Every process gets equally many, so that none waits for another; the fewer than ``world`` samples that are left over
-    are the last ones of the epoch. Batches of ``n`` of all processes together hold the samples that a single process
-    would have in its batches of ``n * world``, in the same order of batches.
+def shard(batch: Sequence[int], rank: int, world: int) -> Sequence[int]:
+    """The share of a batch that one of several processes has: sample i is with rank ``i % world``.
 
     Args:
-        order: samples of the epoch, the same in every process; made from the whole part, so ``negatives`` keep their
-            share.
+        batch: samples of the whole batch, the same in every process.
         rank: number of the process, 0..world-1.
-        world: how many processes there are.
+        world: how many processes there are. They get equally many samples of a batch that has a multiple of it.
 
     Raises:
         ValueError: ``rank`` is none of them.
     """
     if not 0 <= rank < world:
         raise ValueError(f"rank is {rank}; with {world} processes it goes from 0 to {world - 1}")
-    return list(order[rank : len(order) - len(order) % world : world])
+    return batch[rank::world]
 
 
 class PartSampler:

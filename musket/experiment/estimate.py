@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from musket.core.errors import MusketError, TrainingError
-from musket.core.runtime import memory_format, seed_torch
+from musket.core.runtime import make_fabric, memory_format, seed_torch
 from musket.data.loader import auto_workers, collate
 from musket.experiment import build, reading, run
 from musket.experiment.plan import training_samples, validation_samples
@@ -52,7 +52,7 @@ def estimate(spec: NetworkSpec, data: PreparedData, folders: Sequence[Path]) -> 
     sampler, _ = training_samples(spec, data, 0, 0)
     if not len(sampler):
         return None
-    fabric = run.local_fabric(spec)
+    fabric = make_fabric()
     device = fabric.device
     make = reading.training_maker(spec, data.dataset, data.ids, spec.random_state, folders)
     began = time.perf_counter()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, MusketError
-from musket.core.runtime import silence_telemetry
+from musket.core.process_group import refuse_in_main_import
+from musket.core.runtime import make_fabric, silence_telemetry
 from musket.experiment.facade_evaluation import Evaluating
 from musket.experiment.facade_prediction import Predicting
 from musket.experiment.facade_preview import Previewing
@@ -105,6 +106,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         from musket.report.tables import summary_table
         from musket.training.display import logged_to
 
+        refuse_in_main_import()
         subsample = _share(subsample)
         folds = fold_numbers(foldsToExecute)
         options = FitOptions(self.resume, self.accept_changes, folds, start_from_stage, subsample, rerun)
@@ -119,8 +121,9 @@ class Experiment(Previewing, Predicting, Evaluating):
             data = self._prepare(dataset)
             run.check_unfinished(self.spec, self.layout, options, len(data.folds))
             check(self, data)
-            fabric = run.local_fabric(self.spec)
-            console.print(f"{self.layout.config}: {data.describe()}; {run.device_name(fabric)}", highlight=False)
+            fabric = make_fabric()
+            place = run.device_name(fabric, self.gpus)
+            console.print(f"{self.layout.config}: {data.describe()}; {place}", highlight=False)
             run.fit(self._context(data, options, fabric, console, drawer(self.spec, data.dataset)))
             trained = run.trained_folds(self.spec, self.layout, len(data.folds))
             summary = self._summarize(data, trained, subsample)
@@ -162,7 +165,6 @@ class Experiment(Previewing, Predicting, Evaluating):
         Raises:
             MusketError: bad config, bad data, a range that is none ... in words.
         """
-        from musket.experiment import run
         from musket.experiment.lr_search import borrowed, search_rate
         from musket.experiment.plan import fold_numbers
         from musket.experiment.unit import FitOptions
@@ -175,7 +177,7 @@ class Experiment(Previewing, Predicting, Evaluating):
         data = self._prepared
         if data is None or data.source is not dataset:
             data = borrowed(self.spec, self.layout, dataset, self.project, self._holdout)
-        context = self._context(data, options, run.local_fabric(self.spec), console, lambda path, samples: None)
+        context = self._context(data, options, make_fabric(), console, lambda path, samples: None)
         return search_rate(context, stage, start_lr, end_lr, epochs, fewest=fewest)
 
     def _context(self, data: PreparedData, options: FitOptions, fabric: Any, console: Any, picture: Any) -> FitContext:
@@ -196,6 +198,8 @@ class Experiment(Previewing, Predicting, Evaluating):
             self._folders(),
             partial(each_epoch, self),
             project=self.project,
+            given=None if data.source is self._dataset else data.source,
+            holdout=self._holdout,
         )
 
     def _folders(self) -> list[Path]:

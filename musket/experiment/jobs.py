@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from musket.core.errors import ConfigWarning
 from musket.core.jobs import Job, Workplace
-from musket.core.runtime import silence_telemetry
+from musket.core.runtime import make_fabric, silence_telemetry
 from musket.core.types import Unit
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _prepare(
         run.check_unfinished(experiment.spec, experiment.layout, options, len(data.folds))
         check(experiment, data)
         context = _context(experiment, arguments, workplace, console)
-        place = run.device_name(context.fabric)
+        place = run.device_name(context.fabric, experiment.gpus)
         console.print(f"{experiment.layout.config}: {data.describe()}; {place}", highlight=False)
         plan, changed = run.begin(context)
     return {"folds": [unit.fold for unit in plan], "changed": changed}
@@ -124,7 +124,8 @@ def _evaluate(
     if arguments.get("recalculate"):
         forget_predictions(experiment.layout)
     summary = experiment.createSummary(arguments.get("folds"), options.subsample)
-    console.print(summary_table(summary))
+    if _shown(workplace):  # beside other jobs a table is in the way; they get one of all experiments
+        console.print(summary_table(summary))
     console.print(f"results in {experiment.layout.folder}", highlight=False)
     return {"result": summary.get("experiment_result")}
 
@@ -152,12 +153,11 @@ def _options(arguments: Mapping[str, Any]) -> Any:
 def _context(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> FitContext:
-    from musket.experiment import run
     from musket.experiment.pictures import drawer
 
     data = experiment._prepare()
     picture = drawer(experiment.spec, data.dataset)
-    context = experiment._context(data, _options(arguments), run.local_fabric(experiment.spec), console, picture)
+    context = experiment._context(data, _options(arguments), make_fabric(), console, picture)
     watch = None if _shown(workplace) else workplace.progress
     return replace(context, stopping=workplace.stopping, watch=watch)
 

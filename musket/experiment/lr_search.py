@@ -104,7 +104,8 @@ def _search(context: FitContext, stage: int, start_lr: float, end_lr: float, epo
             f"{epochs} epochs of {steps} batches are too few to tell a rate from (at least {fewest} batches); search "
             f"for {math.ceil(fewest / steps)} epochs or more, or lower batch"
         )
-    module, wrapped, inputs = start_network(context, unit, stage)
+    module, inputs = start_network(context, unit, stage)
+    wrapped = fabric.setup_module(module)
     for past in spec.stages[: stage + 1]:
         set_frozen(module, past.freeze_encoder, past.unfreeze_encoder)
     own = spec.stages[stage]

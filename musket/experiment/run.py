@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, Stopped, TrainingError
-from musket.core.runtime import make_fabric
 from musket.core.types import Unit
 from musket.experiment import build
 from musket.experiment.changes import config_changes, first_changed_stage, grown_stage
@@ -20,6 +19,7 @@ from musket.experiment.label_meaning import difference
 from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
 from musket.experiment.run_record import run_record, stored_run
+from musket.experiment.several_devices import check_devices
 from musket.experiment.unit import (
     FitContext,
     FitOptions,
@@ -92,6 +92,7 @@ def begin(context: FitContext) -> tuple[list[Unit], bool]:
     record = run_record(context, context.project)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     changed = _check_record(record, context, plan)
+    check_devices(spec)
     for unit in plan:
         check_unit(context, unit)
     check_network(context)
@@ -198,16 +199,12 @@ def failures_recorded(layout: Layout) -> Iterator[None]:
         raise
 
 
-def device_name(fabric: Fabric) -> str:
-    """Device and precision, as people know them."""
+def device_name(fabric: Fabric, count: int = 1) -> str:
+    """Device and precision, as people know them; of ``count`` such devices."""
     import torch
 
     name = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type
-    count = torch.get_num_threads()
-    threads = f", {count} thread{'s' if count != 1 else ''}" if fabric.device.type == "cpu" else ""
-    return f"{name}, {fabric._precision.precision}{threads}"
-
-
-def local_fabric(spec: NetworkSpec) -> Fabric:
-    """Fabric for this process and this spec."""
-    return make_fabric(devices=spec.gpus)
+    several = f"{count} x " if count > 1 else ""
+    number = torch.get_num_threads()
+    threads = f", {number} thread{'s' if number != 1 else ''}" if fabric.device.type == "cpu" and count == 1 else ""
+    return f"{several}{name}, {fabric._precision.precision}{threads}"

@@ -22,11 +22,13 @@ from musket.experiment.leftovers import forget_unit
 from musket.experiment.pictures import ExamplePictures, TrainingPictures
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData
+from musket.experiment.several_devices import train_on_several
 from musket.metrics.metric import Metric
 from musket.training.display import EveryBatchLog, ProgressDisplay, TensorBoardLog
 from musket.training.hooks import Hook, Hooks, Run
 from musket.training.loop import PICTURED, Clipping
 from musket.training.monitor import Monitor
+from musket.training.ranks import Ranks
 from musket.training.stage import StagePlan, read_progress, train_stage
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class FitContext:
         stopping: asked after every epoch: a reason to stop there, or None.
         watch: is told how far training is, in place of a bar or lines.
         project: whose code the config may name.
+        given: the dataset that was given to ``fit``; None: the config's own.
+        holdout: positions held out in place of ``testSplit``.
     """
 
     spec: NetworkSpec
@@ -91,6 +95,13 @@ class FitContext:
     stopping: Callable[[], str | None] = lambda: None
     watch: Callable[[Progress], None] | None = None
     project: Project | None = None
+    given: Any = None
+    holdout: Sequence[int] | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and prints, of those that train the network."""
+        return self.fabric.global_rank == 0
 
     @property
     def monitor(self) -> Monitor:
@@ -121,8 +132,21 @@ def train_unit(context: FitContext, unit: Unit) -> None:
             return
         caption += f" stage {newest + 1}/{len(spec.stages)}" if len(spec.stages) > 1 else ""
         context.console.print(f"{caption}  goes on after epoch {progress.epochs_done}", highlight=False)
+    if spec.gpus > 1:
+        train_on_several(context, unit, newest)
+    else:
+        train_stages(context, unit, newest)
+
+
+def train_stages(context: FitContext, unit: Unit, newest: int | None) -> None:
+    """The stages of a unit that are not finished, in this process or in this one of several.
+
+    Args:
+        newest: the stage to go on with; None to begin.
+    """
+    spec, layout = context.spec, context.layout
     start = unit.stages[0] if newest is None else newest
-    module, wrapped, inputs = start_network(context, unit, start, resumed=newest is not None)
+    module, inputs = start_network(context, unit, start, resumed=newest is not None)
     optimizer: torch.optim.Optimizer | None = None
     for number, stage in enumerate(spec.stages):
         set_frozen(module, stage.freeze_encoder, stage.unfreeze_encoder)
@@ -130,28 +154,33 @@ def train_unit(context: FitContext, unit: Unit) -> None:
             continue
         if number > start:
             _load_best(module, layout, unit.fold, number - 1)
-        optimizer = _train_one_stage(context, unit, number, module, wrapped, inputs, optimizer, number == newest)
-        if number > 0:  # the state of the stage before served its purpose
+        optimizer = _train_one_stage(context, unit, number, module, inputs, optimizer, number == newest)
+        if number > 0 and context.leads:  # the state of the stage before served its purpose
             layout.state(unit.fold, number - 1).unlink(missing_ok=True)
 
 
 def start_network(
     context: FitContext, unit: Unit, start: int, *, resumed: bool = False
-) -> tuple[torch.nn.Module, torch.nn.Module, Normalization]:
-    """The network of a unit as its stage ``start`` begins: the plain one, its Fabric face, and what inputs it wants.
+) -> tuple[torch.nn.Module, Normalization]:
+    """The network of a unit as its stage ``start`` begins, and what inputs it wants.
 
-    Later stages begin with the best weights of the one before; a resumed one gets its weights from its state.
+    Later stages begin with the best weights of the one before; a resumed one gets its weights from its state. On
+    several CUDA devices statistics of batch normalisation are those of whole batches.
     """
-    spec, layout = context.spec, context.layout
-    seed_torch(unit.seed, "init", unit.fold)
-    module = build.build_model(spec, pretrained=start == 0 and not resumed)
-    module.to(memory_format=memory_format(context.fabric.device))  # type: ignore[call-overload]
-    wrapped = context.fabric.setup_module(module)
+    spec, layout, fabric = context.spec, context.layout, context.fabric
+    with Ranks(fabric).leader_first():  # pretrained weights are downloaded once
+        seed_torch(unit.seed, "init", unit.fold)
+        module = build.build_model(spec, pretrained=start == 0 and not resumed)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":  # torch has no such normalisation for CPUs
+        from timm.layers import convert_sync_batchnorm
+
+        module = convert_sync_batchnorm(module)
+    module.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
     inputs = build.normalization(spec, module, _stored_inputs(layout, unit.fold, start, resumed=resumed))
     if start > 0 and not resumed:
         _load_best(module, layout, unit.fold, start - 1)
     set_frozen(module, True if spec.freeze_encoder else None, spec.unfreeze_encoder)
-    return module, wrapped, inputs
+    return module, inputs
 
 
 def newest_stage(layout: Layout, unit: Unit) -> int | None:
@@ -207,7 +236,6 @@ def _train_one_stage(
     unit: Unit,
     number: int,
     module: torch.nn.Module,
-    wrapped: torch.nn.Module,
     inputs: Normalization,
     optimizer: torch.optim.Optimizer | None,
     resumed: bool,
@@ -215,6 +243,8 @@ def _train_one_stage(
     """One stage: rate, loss and hooks, then epochs. Returns the optimizer for the next stage."""
     spec, layout, fabric = context.spec, context.layout, context.fabric
     stage: StageSpec = spec.stages[number]
+    height, width, channels = spec.shape
+    wrapped = Ranks(fabric).join(module, torch.zeros(1, channels, height, width))
     if optimizer is None or stage.lr is not None or stage.loss is not None:
         optimizer = build.build_optimizer(spec, module, spec.lr if stage.lr is None else stage.lr)
     if stage.initial_weights is not None and not resumed:
@@ -226,7 +256,9 @@ def _train_one_stage(
     train, validation, run = _loaders(context, unit, number, module, optimizer)
     shown = validation_samples(spec, context.samples, unit.fold, number)
     finals = context.final_metrics(context.samples, shown, unit.fold, number)
-    hooks = Hooks([*build.build_callbacks(spec, stage), *_own_hooks(context, unit, number, stage, train, pipeline)])
+    callbacks = build.build_callbacks(spec, stage)
+    own = _own_hooks(context, unit, number, stage, train, pipeline)
+    hooks = Hooks([*callbacks, *own]) if context.leads else Hooks(callbacks, idle=own)
     state = checkpoint.load_state(layout.state(unit.fold, number)) if resumed else None
     try:
         train_stage(
@@ -340,9 +372,14 @@ def _loaders(
 
 
 def _reading(context: FitContext) -> dict[str, Any]:
-    """How batches are read for this device."""
+    """How batches, or this process's share of them, are read for this device."""
     kind = context.fabric.device.type
-    return {"read_ahead": 1 if kind == "cpu" else None, "pin_memory": kind == "cuda"}
+    return {
+        "read_ahead": 1 if kind == "cpu" else None,
+        "pin_memory": kind == "cuda",
+        "rank": context.fabric.global_rank,
+        "world": context.fabric.world_size,
+    }
 
 
 def _own_hooks(

@@ -136,6 +136,8 @@ class ModelCheckpoint(Resumable):
             if not self.monitor.better(value, self.best):
                 return
             self.best = value
+        if run.rank > 0:
+            return
         fields = {**row, "fold": run.fold, "stage": run.stage, "epoch": run.epoch + 1}
         try:
             path = Path(self.filepath.format(**fields))
@@ -215,7 +217,7 @@ class TensorBoard(Hook):
         self._every = 0
 
     def on_epoch_start(self, run: Run) -> None:
-        if self._writer is not None:
+        if self._writer is not None or run.rank > 0:
             return
         from torch.utils.tensorboard import SummaryWriter
 
@@ -231,6 +233,8 @@ class TensorBoard(Hook):
             self._writer.add_scalar("batch_lr", run.lr, run.step)
 
     def on_epoch_end(self, run: Run, row: dict[str, float]) -> None:
+        if self._writer is None:
+            return
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, run.epoch)

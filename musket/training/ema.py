@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ class WeightMean:
     ``ExponentialMovingAverage``). Statistics of batch normalisation are averaged likewise, as timm and torchvision's
     recipes do; what is counted in whole numbers is copied.
 
-    Nothing here is communicated: with several processes on one network all of them see the same weights after a step.
+    Nothing here is communicated: with several processes on one network all of them see the same weights after a step
+    (for statistics of batch normalisation see :meth:`tensors`).
 
     Args:
         module: the network; the mean begins with its weights.
@@ -43,6 +44,10 @@ class WeightMean:
         for name in self._counted:
             self._mean[name].copy_(self._own[name])
         self.steps += 1
+
+    def tensors(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """The mean itself, by the names of the network's tensors."""
+        return self._mean.items()
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

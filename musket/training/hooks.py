@@ -31,6 +31,8 @@ class Run:
         logs: running values of the current epoch (``loss`` so far).
         stop: a sentence, set by a hook that wants training to end after this epoch.
         samples: the first validation samples of this epoch, for pictures.
+        rank: number of this process, of those that train the network; all else is the same in each of them. What a
+            hook writes, it should write in rank 0 alone.
     """
 
     fold: int
@@ -46,6 +48,7 @@ class Run:
     logs: dict[str, float] = field(default_factory=dict)
     stop: str | None = None
     samples: Pictured | None = None
+    rank: int = 0
 
     @property
     def lr(self) -> float:
@@ -82,10 +85,15 @@ class Hook:
 
 
 class Hooks(Hook):
-    """Several hooks as one, called in order. At the end of a stage each is called even when another fails."""
+    """Several hooks as one, called in order. At the end of a stage each is called even when another fails.
 
-    def __init__(self, hooks: Iterable[Hook]):
+    Args:
+        idle: hooks behind them that another process calls; here they only have a state.
+    """
+
+    def __init__(self, hooks: Iterable[Hook], idle: Iterable[Hook] = ()):
         self.hooks = list(hooks)
+        self._all = [*self.hooks, *idle]
         # The calls per batch are the only ones that cost anything: ask only hooks that have them.
         self._batch_start = self._having("on_batch_start")
         self._batch_end = self._having("on_batch_end")
@@ -124,15 +132,15 @@ class Hooks(Hook):
                 stack.callback(hook.on_stage_end, run)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"hooks": [[type(hook).__name__, hook.state_dict()] for hook in self.hooks]}
+        return {"hooks": [[type(hook).__name__, hook.state_dict()] for hook in self._all]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Give each hook its state back. Raises TrainingError when the stored states are those of other hooks."""
-        names, stored = [type(hook).__name__ for hook in self.hooks], [name for name, _ in state["hooks"]]
+        names, stored = [type(hook).__name__ for hook in self._all], [name for name, _ in state["hooks"]]
         if names != stored:
             raise TrainingError(
                 f"the stored state is that of the callbacks {', '.join(stored)}; now there are {', '.join(names)}. "
                 "Bring the former callbacks back, or start afresh"
             )
-        for hook, (_, own) in zip(self.hooks, state["hooks"], strict=True):
+        for hook, (_, own) in zip(self._all, state["hooks"], strict=True):
             hook.load_state_dict(own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from musket.core.errors import TrainingError
 from musket.core.types import Batch, StepResult
 from musket.training.ema import WeightMean
 from musket.training.hooks import Hook, Run
+from musket.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Losses on an accelerator are looked at this often (seconds): each look waits for the device.
 _LOOK_EVERY = 0.5
+# Several processes look together, so not by their clocks but after so many batches.
+_LOOK_EACH = 20
 # Validation samples of each epoch that pictures are made of.
 PICTURED = 16
 
@@ -79,39 +82,57 @@ class Averages:
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def add(self, result: StepResult, count: int) -> None:
+        """Take in a batch of ``count`` samples; with none of them that count only the names of its parts."""
         self.total += count
         for name, value in (("loss", result.loss.detach()), *result.parts.items()):
-            weighted = value.double() * count if value.device.type != "mps" else value * count
+            value = value.double() if value.device.type != "mps" else value
+            weighted = value * count if count else torch.zeros_like(value)
             self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
 
-    def compute(self) -> dict[str, float]:
-        return {name: float(value) / self.total for name, value in self.sums.items()} if self.total else {}
+    def compute(self, ranks: Ranks) -> dict[str, float]:
+        """The means over the samples of all processes."""
+        if not self.sums:
+            return {}
+        values = [value.to(ranks.fabric.device) for value in self.sums.values()]
+        *sums, total = ranks.sum(torch.stack([*values, torch.full_like(values[0], self.total)])).tolist()
+        return {name: value / total for name, value in zip(self.sums, sums, strict=True)}
 
 
 class LossWatch:
-    """Finds the first loss that is no number, without waiting for the device at every step."""
+    """Finds the first loss that is no number, without waiting for the device at every step.
 
-    def __init__(self, device: torch.device):
-        self.every = 0.0 if device.type == "cpu" else _LOOK_EVERY
+    Of several processes each adds the loss of its share of a batch; the mean of them is what is looked at.
+    """
+
+    def __init__(self, ranks: Ranks):
+        self.ranks = ranks
+        self.at_once = ranks.fabric.device.type == "cpu"
         self.waiting: list[tuple[torch.Tensor, int, tuple[str, ...]]] = []
         self.looked = time.monotonic()
         self.last = math.nan
 
     def add(self, loss: torch.Tensor, step: int, ids: tuple[str, ...]) -> None:
         self.waiting.append((loss.detach(), step, ids))
-        if not self.every or time.monotonic() - self.looked > self.every:
+        if self.at_once or self._is_time():
             self.look()
+
+    def _is_time(self) -> bool:
+        if self.ranks.world > 1:
+            return len(self.waiting) >= _LOOK_EACH
+        return time.monotonic() - self.looked > _LOOK_EVERY
 
     def look(self) -> None:
         """Raises TrainingError naming the batch whose loss is nan or infinite."""
         if not self.waiting:
             return
-        values = torch.stack([loss for loss, _, _ in self.waiting]).tolist()
+        values = (self.ranks.sum(torch.stack([loss for loss, _, _ in self.waiting])) / self.ranks.world).tolist()
         for value, (_, step, ids) in zip(values, self.waiting, strict=True):
             if not math.isfinite(value):
+                names = [name for turn in zip(*self.ranks.of_all(ids), strict=True) for name in turn]
                 raise TrainingError(
-                    f"the loss became {value} at batch {step} with samples {', '.join(ids)}. Training stopped; weights "
-                    "and state of the last whole epoch are kept. Lower lr, set clipnorm, or look at these samples"
+                    f"the loss became {value} at batch {step} with samples {', '.join(names)}. Training stopped; "
+                    "weights and state of the last whole epoch are kept. Lower lr, set clipnorm, or look at these "
+                    "samples"
                 )
         self.last = values[-1]
         self.waiting.clear()
@@ -133,6 +154,9 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on every batch once.
 
+    Of several processes each takes its share of every batch. Gradients are the means of theirs, as are the losses;
+    metrics see whole batches in rank 0, and what it finds is returned in all of them.
+
     Steps, rates and logs count batches, whatever ``accumulate`` is: the optimizer steps with the rate its last batch
     has.
 
@@ -153,8 +177,9 @@ def train_epoch(
     """
     model.train()
     metrics.reset()
+    ranks = Ranks(fabric)
     averages = Averages()
-    watch = LossWatch(fabric.device)
+    watch = LossWatch(ranks)
     for number, batch in enumerate(on_device(batches, fabric.device)):
         hooks.on_batch_start(run)
         turn = Turn.of(number, run.steps_per_epoch, accumulate)
@@ -166,12 +191,30 @@ def train_epoch(
             mean.update()
         averages.add(result, len(batch))
         if batch.targets is not None:
-            metrics.update(batch.targets, result.predictions)
+            _measure(metrics, ranks, batch, result)
         run.step += 1
         run.logs["loss"] = watch.last
         hooks.on_batch_end(run)
     watch.look()
-    return {**averages.compute(), **metrics.compute()}
+    ranks.even_out(run.model.named_buffers())
+    if mean is not None:
+        ranks.even_out(mean.tensors())
+    return _figures(averages, metrics, ranks)
+
+
+def _measure(metrics: Metrics, ranks: Ranks, batch: Batch, result: StepResult) -> tuple[torch.Tensor, torch.Tensor]:
+    """Show the metrics of rank 0 a whole batch: its truth and predictions, which are returned."""
+    assert batch.targets is not None
+    truth, predictions = ranks.gather(batch.targets, batch.whole), ranks.gather(result.predictions, batch.whole)
+    if ranks.leads:
+        metrics.update(truth, predictions)
+    return truth, predictions
+
+
+def _figures(averages: Averages, metrics: Metrics, ranks: Ranks) -> dict[str, float]:
+    """Means and metrics, the same in all processes."""
+    means = averages.compute(ranks)
+    return ranks.agree({**means, **metrics.compute()} if ranks.leads else means)
 
 
 def descend(
@@ -206,26 +249,28 @@ def validate(
 ) -> dict[str, float]:
     """Score the network on every batch, the last incomplete one included; names get the prefix ``val_``.
 
-    Keeps the first samples with their predictions in ``run.samples``, for pictures.
+    Several processes share the batches as in training. Keeps the first samples with their predictions in
+    ``run.samples``, for pictures.
     """
     model.eval()
     metrics.reset()
+    ranks = Ranks(fabric)
     averages = Averages()
     pictured: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     taken = 0
     with torch.inference_mode():
         for batch in on_device(batches, fabric.device):
             result = pipeline.step(model, batch)
-            averages.add(result, len(batch))
-            assert batch.targets is not None
-            metrics.update(batch.targets, result.predictions)
+            averages.add(result, ranks.own(batch.whole))
+            truth, predictions = _measure(metrics, ranks, batch, result)
             if taken < PICTURED:
                 first = slice(PICTURED - taken)
-                pictured.append((batch.images[first], batch.targets[first], result.predictions[first]))
-                taken += len(batch)
+                images = ranks.gather(batch.images, batch.whole)
+                pictured.append((images[first], truth[first], predictions[first]))
+                taken += batch.whole
             hooks.on_validation_batch_end(run)
     run.samples = _one_by_one(pictured) if pictured else None
-    return {f"val_{name}": value for name, value in {**averages.compute(), **metrics.compute()}.items()}
+    return {f"val_{name}": value for name, value in _figures(averages, metrics, ranks).items()}
 
 
 def _one_by_one(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Pictured:
@@ -246,4 +291,4 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
     for batch in batches:
         images = batch.images.to(device, non_blocking=True)
         targets = None if batch.targets is None else batch.targets.to(device, non_blocking=True)
-        yield Batch(images, targets, batch.ids)
+        yield replace(batch, images=images, targets=targets)

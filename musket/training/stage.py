@@ -19,6 +19,7 @@ from musket.training.ema import WeightMean
 from musket.training.hooks import Hooks, Run
 from musket.training.loop import Clipping, Metrics, Pipeline, train_epoch, validate
 from musket.training.monitor import Monitor
+from musket.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,6 +118,8 @@ def train_stage(
     the state, then the CSV. A kill between two of these makes the resumed run repeat the epoch and write the same
     bytes again.
 
+    Where several processes train the network, all of them do this together. Rank 0 judges, decides and writes.
+
     Args:
         module, optimizer: the plain objects; ``wrapped`` and ``wrapped_optimizer`` their Fabric faces.
         state: a stored state to go on from; network, optimizer and hooks become what they were then. When it was
@@ -133,6 +136,8 @@ def train_stage(
     """
     layout, fold, stage = plan.layout, plan.fold, plan.stage
     records_path = layout.metrics(fold, stage)
+    ranks = Ranks(fabric)
+    own_draws = (ranks.rank,) if ranks.rank else ()  # else all would drop the same of different samples
     progress = Progress()
     if state is not None:
         progress = read_progress(state)
@@ -144,8 +149,10 @@ def train_stage(
     if state is not None:
         if state.get("monitor", _identity(plan.monitor) if keep_parts else None) != _identity(plan.monitor):
             with _judged(mean):
-                _judge_anew(progress, plan, module)
-        records.write_rows(records_path, progress.rows)
+                _judge_anew(progress, plan, module, ranks)
+        if ranks.leads:
+            records.write_rows(records_path, progress.rows)
+    run.rank = ranks.rank
     run.step = progress.step
     hooks.on_stage_start(run)
     try:
@@ -154,7 +161,7 @@ def train_stage(
                 break
             run.epoch = epoch
             run.logs.clear()
-            seed_torch(plan.seed, fold, stage, epoch)
+            seed_torch(plan.seed, fold, stage, epoch, *own_draws)
             hooks.on_epoch_start(run)
             row: records.Row = {"epoch": float(epoch)}
             row |= train_epoch(
@@ -176,16 +183,20 @@ def train_stage(
                 train.prefetch(epoch + 1)
                 hooks.on_epoch_end(run, row)
                 row = {name: float(number) for name, number in row.items()}  # hooks may have added numpy numbers
+                row, run.stop = ranks.agree((row, run.stop))
                 value = plan.monitor.read(row)
                 if improves(plan.monitor, value, progress.best):
-                    _keep_best(progress, plan, module, epoch, value)
+                    progress.best = value
+                    if ranks.leads:
+                        _write_best(plan, module, epoch, value)
             progress.rows.append(row)
             progress.step = run.step
             progress.stopped = run.stop
-            state = _state(progress, plan.monitor, module, mean, optimizer, hooks)
-            checkpoint.save_state(layout.state(fold, stage), state)
-            records.write_rows(records_path, progress.rows)
-            if reason := plan.stopping():
+            if ranks.leads:
+                state = _state(progress, plan.monitor, module, mean, optimizer, hooks)
+                checkpoint.save_state(layout.state(fold, stage), state)
+                records.write_rows(records_path, progress.rows)
+            if reason := ranks.agree(plan.stopping() if ranks.leads else None):
                 raise Stopped(reason)
     finally:
         hooks.on_stage_end(run)
@@ -207,25 +218,27 @@ def _judged(mean: WeightMean | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if mean is None else mean.in_place()
 
 
-def _keep_best(progress: Progress, plan: StagePlan, module: torch.nn.Module, epoch: int, value: float) -> None:
-    progress.best = value
+def _write_best(plan: StagePlan, module: torch.nn.Module, epoch: int, value: float) -> None:
     metadata = {**plan.metadata, "fold": plan.fold, "stage": plan.stage, "epoch": epoch, plan.monitor.name: value}
     checkpoint.save_weights(plan.layout.weights(plan.fold, plan.stage), module.state_dict(), metadata)
 
 
-def _judge_anew(progress: Progress, plan: StagePlan, module: torch.nn.Module) -> None:
+def _judge_anew(progress: Progress, plan: StagePlan, module: torch.nn.Module, ranks: Ranks) -> None:
     """The best so far by another monitor than that of the epochs done.
 
     Only two of them still have weights: the stored best, and the last one, in ``module``. The better one stays.
     """
-    epoch = checkpoint.read_metadata(plan.layout.weights(plan.fold, plan.stage)).get("epoch")
+    weights = plan.layout.weights(plan.fold, plan.stage)
+    epoch = ranks.agree(checkpoint.read_metadata(weights).get("epoch") if ranks.leads else None)
     last = len(progress.rows) - 1
     kept = next((row for row in progress.rows if row["epoch"] == epoch), {})
     progress.best = _figure(plan.monitor, kept)
     value = _figure(plan.monitor, progress.rows[last])
     # A stop may have put other weights into the network than those of its last epoch.
     if progress.stopped is None and value is not None and improves(plan.monitor, value, progress.best):
-        _keep_best(progress, plan, module, last, value)
+        progress.best = value
+        if ranks.leads:
+            _write_best(plan, module, last, value)
 
 
 def _figure(monitor: Monitor, row: records.Row) -> float | None:

@@ -403,10 +403,7 @@ def test_files(tmp_path: Path, words: Vocabulary) -> None:
 ASKING = {
     "final_metrics": "[dice]",
     "experiment_result": "dice",
-    "num_seeds": "3",
-    "hyperparameters": "{a: [0, 1]}",
     "dumpPredictionsToCSV": "true",
-    "gpus": "2",
     "declarations": "{a: [b]}",
     "compressPredictionsAsInts": "false",
     "compressScale": "1000",
@@ -423,13 +420,6 @@ def test_what_is_not_there_yet_is_refused_by_name(key: str, words: Vocabulary) -
         refuse_unavailable(found)
 
 
-def test_all_of_it_in_one_error(words: Vocabulary) -> None:
-    found = segmentation(MINIMUM + "gpus: 3\nnum_seeds: 2\n", words)
-    with pytest.raises(ConfigError) as caught:
-        refuse_unavailable(found)
-    assert [problem.key for problem in caught.value.problems] == ["gpus", "num_seeds"]
-
-
 def test_settings_that_ask_for_nothing_are_fine(words: Vocabulary) -> None:
     off = "\n".join(
         f"{key}: {value}"
@@ -438,7 +428,6 @@ def test_settings_that_ask_for_nothing_are_fine(words: Vocabulary) -> None:
             **dict.fromkeys(("noTrain", "manualResize", "dumpPredictionsToCSV", "testTimeAugmentation"), "false"),
             **dict.fromkeys(("separatePredictions", "compressPredictionsAsInts"), "true"),
             **dict.fromkeys(("declarations", "hyperparameters"), "{}"),
-            "gpus": 1,
             "final_metrics": "[]",
         }.items()
     )

@@ -66,6 +66,23 @@ def test_the_last_short_batch_is_kept_when_asked() -> None:
     assert [len(batch) for batch in loader.epoch(0)] == [4, 4, 3]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_read_their_shares_of_the_same_batches(workers: int) -> None:
+    """Of batches of 5, rank r has samples r and r + 3; of the last one, a single sample, ranks 1 and 2 have none."""
+    order = shuffled(1)
+    for rank in range(3):
+        loader = BatchLoader(read, shuffled, 5, augmented=True, workers=workers, rank=rank, world=3)
+        try:
+            batches = list(loader.epoch(1))
+        finally:
+            loader.close()
+        assert [batch.whole for batch in batches] == [5, 5, 1]
+        expected = [order[:5][rank::3], order[5:10][rank::3], order[10:]]
+        assert [batch.ids for batch in batches] == [tuple(f"s{position}" for position in part) for part in expected]
+        alone = torch.stack([torch.from_numpy(read(position, 1).image) for position in expected[1]])
+        assert torch.equal(batches[1].images.permute(0, 2, 3, 1), alone)
+
+
 def test_s53_queue_limit_bounds_what_is_read_ahead() -> None:
     QUEUE.AUGMENTER_QUEUE_LIMIT = 3
     started: set[int] = set()

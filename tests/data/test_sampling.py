@@ -94,28 +94,12 @@ def test_unknown_values(negatives: str | float) -> None:
         part_order([0], negatives, lambda _: True)
 
 
-@pytest.mark.parametrize(("count", "world"), [(0, 3), (2, 3), (12, 3), (13, 4), (7, 1)])
-def test_shards_are_equally_long_and_lose_only_the_remainder(count: int, world: int) -> None:
-    order = epoch_order(range(count), seed=1, epoch=2)
-    shards = [shard(order, rank, world) for rank in range(world)]
-    assert {len(part) for part in shards} == {count // world}
-    assert sorted(i for part in shards for i in part) == sorted(order[: count // world * world])
-
-
-def test_several_processes_see_the_batches_of_one() -> None:
-    order, batch, world = epoch_order(range(53), seed=1, epoch=3), 4, 3
-    shards = [shard(order, rank, world) for rank in range(world)]
-    for step in range(53 // (batch * world)):
-        together = {i for part in shards for i in part[step * batch : (step + 1) * batch]}
-        assert together == set(order[step * batch * world : (step + 1) * batch * world])
-
-
-def test_shards_keep_the_negatives_that_were_asked_for() -> None:
-    sampler = PartSampler(range(40), 1, Positivity(EVERY_FOURTH))
-    shards = [shard(sampler.order(2, seed=5), rank, 2) for rank in (0, 1)]
-    seen = shards[0] + shards[1]
-    assert sorted(seen) == sorted(sampler.part)
-    assert sum(i % 4 == 0 for i in seen) == sum(i % 4 != 0 for i in seen) == 10
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(6, [[0, 3], [1, 4], [2, 5]]), (5, [[0, 3], [1, 4], [2]]), (2, [[0], [1], []]), (0, [[], [], []])],
+)
+def test_processes_take_turns_at_the_samples_of_a_batch(count: int, expected: list[list[int]]) -> None:
+    assert [shard(list(range(count)), rank, 3) for rank in range(3)] == expected
 
 
 @pytest.mark.parametrize("rank", [-1, 2])

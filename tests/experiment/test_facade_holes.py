@@ -11,22 +11,21 @@ import torch
 import toy
 
 from musket.cli.main import main
-from musket.core.errors import ArtifactError, ConfigError, MusketError, TrainingError
+from musket.core.errors import ArtifactError, MusketError, TrainingError
 
 
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_several_devices_are_refused_when_set(tmp_path: Path) -> None:
+def test_several_devices_are_set_as_a_whole_number(tmp_path: Path) -> None:
     experiment = toy.experiment(tmp_path)
-    experiment.gpus = 1
-    with pytest.raises(ConfigError, match=r"not available yet: gpus \(several devices per network\)"):
-        experiment.gpus = 4
+    experiment.gpus = 4
+    assert experiment.gpus == experiment.spec.gpus == 4
     for value in (0, -1, True, 1.5, "2"):
         with pytest.raises(MusketError, match=f"gpus: found {value!r}; it must be a whole number of 1 or more"):
             experiment.gpus = value  # type: ignore[assignment]
-    assert experiment.gpus == experiment.spec.gpus == 1
+    assert experiment.gpus == 4
 
 
 def test_a_search_leaves_splits_to_be_drawn_later(tmp_path: Path) -> None:
