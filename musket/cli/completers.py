@@ -48,6 +48,15 @@ def _other_spellings(parser: argparse.ArgumentParser, line: str) -> list[str]:
     return others
 
 
+def _command(line: str) -> str | None:
+    """The command in a line that may be unfinished."""
+    try:
+        words = shlex.split(line)
+    except ValueError:  # an open quote
+        words = line.split()
+    return next((word for word in words[1:] if not word.startswith("-")), None)
+
+
 def _give_completers(parser: argparse.ArgumentParser) -> None:
     """Say of every argument, by its name, what completes it; what is not told here, file names do."""
     from argcomplete.completers import DirectoriesCompleter, FilesCompleter
