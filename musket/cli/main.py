@@ -18,7 +18,7 @@ from musket.core.version import VERSION
 
 COMMANDS = {
     "analize": "the same as analyze",
-    "analyze": "compare experiments: what they differ in, and how well they did",
+    "analyze": "compare experiments: one row each, as CSV and on screen",
     "augment": "draw what augmentation does to training samples",
     "check": "check a config completely, without training",
     "clean": "remove what runs left",
