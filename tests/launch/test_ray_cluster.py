@@ -6,74 +6,22 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster_workers import notes
+from recording import Listed, Record
 
 from musket.core.errors import MusketError
-from musket.core.jobs import Failure, Job, Progress
+from musket.core.jobs import Job
 from musket.launch import ray_cluster
 from musket.launch.bundle import Bundle
 from musket.launch.ray_cluster import Share, share
 
 pytest.importorskip("ray")
-
-
-@dataclass
-class Given:
-    """Jobs that are all known beforehand. ``unwanted`` are not to be done."""
-
-    jobs: Sequence[Job]
-    values: dict[str, Any] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
-
-    def first(self) -> Sequence[Job]:
-        return self.jobs
-
-    def done(self, job: Job, value: Any) -> Sequence[Job]:
-        self.values[job.key] = value
-        return []
-
-    def failed(self, job: Job, failure: Failure) -> Sequence[Job]:
-        self.failures[job.key] = failure
-        return []
-
-    def wanted(self, job: Job) -> bool:
-        return True
-
-
-@dataclass
-class Seen:
-    """What a watcher was told. ``react`` is called with every progress."""
-
-    react: Callable[[Job, Progress], None] = lambda job, progress: None
-    places: list[tuple[str, str]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    epochs: list[tuple[str, int]] = field(default_factory=list)
-    drops: list[str] = field(default_factory=list)
-
-    def added(self, jobs: Sequence[Job]) -> None: ...
-
-    def started(self, job: Job, place: str) -> None:
-        self.places.append((job.key, place))
-
-    def progress(self, job: Job, progress: Progress) -> None:
-        self.epochs.append((job.key, progress.epoch))
-        self.react(job, progress)
-
-    def line(self, job: Job | None, text: str) -> None:
-        self.lines.append(text)
-
-    def done(self, job: Job, value: Any) -> None: ...
-
-    def failed(self, job: Job, failure: Failure) -> None: ...
-
-    def dropped(self, job: Job, because: Job) -> None:
-        self.drops.append(job.key)
 
 
 def noting(folder: Path, key: str, kind: Any = "train", after: tuple[str, ...] = (), **arguments: Any) -> Job:
@@ -89,6 +37,10 @@ def counting(root: Path, fold: int, *, epochs: int = 5, seconds: float = 0.2) ->
         "seconds": seconds,
     }
     return Job(f"unet/fold {fold}", "train", "unet", arguments)
+
+
+def lines(record: Record) -> list[str]:
+    return [text for _, text in record.of("line")]
 
 
 @pytest.fixture(scope="module")
@@ -124,24 +76,23 @@ def rays_own_warnings() -> Iterator[None]:
         yield
 
 
-def run(jobs: Given, worker: str, seen: Seen, cluster: Any, **options: Any) -> bool:
-    return ray_cluster.run(jobs, f"cluster_workers:{worker}", seen, address=cluster.address, **options)
+def run(jobs: Listed, worker: str, record: Record, cluster: Any, **options: Any) -> bool:
+    return ray_cluster.run(jobs, f"cluster_workers:{worker}", record, address=cluster.address, **options)
 
 
+@pytest.mark.slow
 def test_jobs_run_after_those_they_need_and_failures_drop_what_needs_them(cluster: Any, tmp_path: Path) -> None:
     folds = [noting(tmp_path, f"fold {n}", after=("unet/prepare",), fold=n) for n in (0, 1)]
     failing = noting(tmp_path, "fold 2", after=("unet/prepare",), do="fail")
-    jobs = Given(
-        [
-            noting(tmp_path, "prepare", "prepare"),
-            *folds,
-            failing,
-            noting(tmp_path, "evaluate", "evaluate", after=tuple(job.key for job in folds)),
-            noting(tmp_path, "task", "task", after=(failing.key,)),
-        ]
+    jobs = Listed(
+        noting(tmp_path, "prepare", "prepare"),
+        *folds,
+        failing,
+        noting(tmp_path, "evaluate", "evaluate", after=tuple(job.key for job in folds)),
+        noting(tmp_path, "task", "task", after=(failing.key,)),
     )
-    seen = Seen()
-    assert run(jobs, "Noting", seen, cluster) is False
+    record = Record()
+    assert run(jobs, "Noting", record, cluster) is False
     assert jobs.values["unet/prepare"] == {"folds": [0, 1], "changed": True}
     order = [note["key"] for note in notes(tmp_path)]
     assert order[0] == "unet/prepare"
@@ -150,33 +101,33 @@ def test_jobs_run_after_those_they_need_and_failures_drop_what_needs_them(cluste
     failure = jobs.failures["unet/fold 2"]
     assert (failure.type, failure.value, failure.words) == ("DataError", "sample 'ship 7': no mask", True)
     assert "in perform" in failure.trace
-    assert seen.drops == ["unet/task"]
-    assert "unet/fold 0 at work" in seen.lines
-    assert ("unet/fold 1", 0) in seen.epochs
+    assert record.of("dropped") == [("unet/task", failing.key)]
+    assert "unet/fold 0 at work" in lines(record)
+    assert "unet/fold 1" in [key for key, _ in record.of("progress")]
     assert {note["threads"] for note in notes(tmp_path)} == {"1"}
-    assert all(place.endswith("CPU") for _, place in seen.places)
+    assert all(place.endswith("CPU") for _, place in record.of("started"))
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_noticed(cluster: Any, tmp_path: Path) -> None:
-    jobs = Given([noting(tmp_path, "fold 0", do="die"), noting(tmp_path, "fold 1")])
-    seen = Seen()
-    assert run(jobs, "Noting", seen, cluster, retries=1) is False
+    jobs = Listed(noting(tmp_path, "fold 0", do="die"), noting(tmp_path, "fold 1"))
+    record = Record()
+    assert run(jobs, "Noting", record, cluster, retries=1) is False
     assert jobs.failures["unet/fold 0"].died
     assert "2 times in all" in jobs.failures["unet/fold 0"].value
     assert [note["resume"] for note in notes(tmp_path) if note["key"] == "unet/fold 0"] == [False, True]
-    assert any("attempt 2 of 2" in line for line in seen.lines)
+    assert any("attempt 2 of 2" in line for line in lines(record))
     assert "unet/fold 1" in jobs.values
 
 
 @pytest.mark.slow
 def test_time_is_up(cluster: Any, tmp_path: Path) -> None:
-    jobs = Given([noting(tmp_path, f"fold {n}", do="wait") for n in range(3)])
-    seen = Seen()
-    assert run(jobs, "Noting", seen, cluster, deadline=time.time() + 4) is True
+    jobs = Listed(*[noting(tmp_path, f"fold {n}", do="wait") for n in range(3)])
+    record = Record()
+    assert run(jobs, "Noting", record, cluster, deadline=time.time() + 4) is True
     assert set(jobs.failures) < {"unet/fold 0", "unet/fold 1", "unet/fold 2"}
     assert all(failure.interrupted for failure in jobs.failures.values())
-    assert any("time is up: finishing the epoch under way" in line for line in seen.lines)
+    assert any("time is up: finishing the epoch under way" in line for line in lines(record))
 
 
 @pytest.mark.slow
@@ -184,16 +135,16 @@ def test_ctrl_c_once_finishes_the_epoch(cluster: Any, tmp_path: Path) -> None:
     root = tmp_path / "ships"
     (root / "experiments" / "unet").mkdir(parents=True)
 
-    def interrupt(job: Job, progress: Progress) -> None:
-        if progress.epoch == 1:
+    def interrupt(*said: Any) -> None:
+        if said[0] == "progress" and said[2].epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    jobs = Given([counting(root, 0, epochs=500)])
-    seen = Seen(interrupt)
-    assert run(jobs, "Epochs", seen, cluster) is True
+    jobs = Listed(counting(root, 0, epochs=500))
+    record = Record(interrupt)
+    assert run(jobs, "Epochs", record, cluster) is True
     assert jobs.failures["unet/fold 0"].interrupted
     assert (root / "experiments" / "unet" / "weights" / "0.state").exists()
-    assert any("Ctrl-C again stops at once" in line for line in seen.lines)
+    assert any("Ctrl-C again stops at once" in line for line in lines(record))
 
 
 @pytest.mark.slow
@@ -206,11 +157,11 @@ def test_ctrl_c_twice_stops_at_once(cluster: Any, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
 
-    jobs = Given([noting(tmp_path, "fold 0", do="sleep")])
+    jobs = Listed(noting(tmp_path, "fold 0", do="sleep"))
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        assert run(jobs, "Noting", Seen(), cluster) is True
+        assert run(jobs, "Noting", Record(), cluster) is True
     finally:
         thread.join()
     assert jobs.failures["unet/fold 0"].value == "stopped at once"
@@ -226,17 +177,19 @@ def test_a_lost_machine_costs_an_epoch_at_most_and_files_come_back(cluster: Any,
 
     [victim] = cluster.worker_nodes
 
-    def kill(job: Job, progress: Progress) -> None:
-        [node, *_] = [note["node"] for note in notes(tmp_path) if note["key"] == job.key]
-        if not lost and node == victim.node_id and progress.epoch >= 1:
-            lost.extend((job.key, node))
+    def kill(*said: Any) -> None:
+        if said[0] != "progress" or said[2].epoch < 1 or lost:
+            return
+        [node, *_] = [note["node"] for note in notes(tmp_path) if note["key"] == said[1]]
+        if node == victim.node_id:
+            lost.extend((said[1], node))
             cluster.remove_node(victim, allow_graceful=False)
 
-    jobs = Given([counting(root, fold) for fold in (0, 1)])
-    seen = Seen(kill)
+    jobs = Listed(*[counting(root, fold) for fold in (0, 1)])
+    record = Record(kill)
     bundle = Bundle(root, ("experiments/**/config.yaml",), lambda job: Path(job.arguments["config"]).parent)
     try:
-        assert run(jobs, "Epochs", seen, cluster, bundle=bundle) is False
+        assert run(jobs, "Epochs", record, cluster, bundle=bundle) is False
     finally:
         cluster.add_node(num_cpus=1)
     assert jobs.failures == {}
@@ -247,13 +200,13 @@ def test_a_lost_machine_costs_an_epoch_at_most_and_files_come_back(cluster: Any,
     assert again["begins"] >= 1
     assert again["node"] != lost[1] == first["node"]
     assert {path.name for path in (home / "weights").iterdir()} == {"0.state", "1.state"}
-    assert any("its machine is lost; goes on elsewhere" in line for line in seen.lines)
-    assert f"works in {home}" in seen.lines
+    assert any("its machine is lost; goes on elsewhere" in line for line in lines(record))
+    assert f"works in {home}" in lines(record)
 
 
 def test_a_job_too_large_for_every_machine(cluster: Any, tmp_path: Path) -> None:
-    jobs = Given([replace(noting(tmp_path, "fold 0"), devices=3)])
-    assert run(jobs, "Noting", Seen(), cluster) is False
+    jobs = Listed(replace(noting(tmp_path, "fold 0"), devices=3))
+    assert run(jobs, "Noting", Record(), cluster) is False
     failure = jobs.failures["unet/fold 0"]
     assert failure.usage
     assert "needs 3 times 1 cores on one machine, and the largest has 1" in failure.value
@@ -262,14 +215,14 @@ def test_a_job_too_large_for_every_machine(cluster: Any, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_machines_have_another_version(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "VERSION", "0.0.9")
-    jobs = Given([noting(tmp_path, "fold 0")])
-    assert run(jobs, "Noting", Seen(), cluster) is False
+    jobs = Listed(noting(tmp_path, "fold 0"))
+    assert run(jobs, "Noting", Record(), cluster) is False
     assert "the run was started with 0.0.9" in jobs.failures["unet/fold 0"].value
 
 
 def test_more_cores_than_any_machine_has(cluster: Any) -> None:
     with pytest.raises(MusketError, match=r"no machine of the Ray cluster has 5 cores; its machines: .*1 cores"):
-        run(Given([]), "Noting", Seen(), cluster, cpus=5)
+        run(Listed(), "Noting", Record(), cluster, cpus=5)
 
 
 def test_no_cluster_at_this_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,13 +234,13 @@ def test_no_cluster_at_this_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(MusketError, match=r"cluster at head:6379 cannot be joined: nobody answers at head:6379\. This"):
-        ray_cluster.run(Given([]), "cluster_workers:Noting", Seen(), address="head:6379")
+        ray_cluster.run(Listed(), "cluster_workers:Noting", Record(), address="head:6379")
 
 
 def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MusketError, match=r'pip install "musket\[ray\]"'):
-        ray_cluster.run(Given([]), "cluster_workers:Noting", Seen())
+        ray_cluster.run(Listed(), "cluster_workers:Noting", Record())
 
 
 @pytest.mark.parametrize(
