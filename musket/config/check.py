@@ -110,7 +110,7 @@ def check(
     searched = search_checks.is_searched(root)
     reading = search_checks.checked(root, read_as, vocabulary.direction) if searched else read_as(root)
     problems += reading.problems
-    of_tasks = check_image_tasks(reading.spec, Path(document.source), vocabulary)
+    of_tasks = check_image_tasks(reading.spec, Path(document.source), vocabulary, reading.root.entries)
     problems += [finding.at(reading.root) for finding in of_tasks]
     if problems:
         raise ConfigError(document.source, problems)

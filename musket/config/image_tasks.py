@@ -16,12 +16,13 @@ ENTRY = ("tasks", "dataset", "fold", "stage", "parameters")
 _PART = re.compile(r"holdout|oof|(validation|train)\d*")
 
 
-def check_image_tasks(spec: ExperimentSpec, source: Path, vocabulary: Vocabulary) -> Findings:
+def check_image_tasks(spec: ExperimentSpec, source: Path, vocabulary: Vocabulary, written: Collection[str]) -> Findings:
     """Files and functions exist, and every entry says which data and networks it means.
 
     Args:
         source: the config file; files of ``import_tasks`` lie beside it, or, for a seed or a trial, beside the config
             of its experiment.
+        written: keys that are in the file.
     """
     if not isinstance(spec, SegmentationSpec):
         return
@@ -36,8 +37,10 @@ def check_image_tasks(spec: ExperimentSpec, source: Path, vocabulary: Vocabulary
             known |= defined_names(path.read_bytes())
         except (SyntaxError, ValueError) as error:
             yield Finding(("import_tasks", number), f"{path} is no Python file: {error}")
+    # A dataset may bring folds of its own; a number of folds in the file is what it is split into.
+    folds = spec.folds_count if "folds_count" in written else None
     for number, entry in enumerate(spec.run_tasks):
-        yield from _check_entry(("run_tasks", number), entry, spec, known)
+        yield from _check_entry(("run_tasks", number), entry, spec, known, folds)
 
 
 def defined_names(program: bytes) -> set[str]:
@@ -53,7 +56,9 @@ def defined_names(program: bytes) -> set[str]:
     return names
 
 
-def _check_entry(loc: Loc, entry: Mapping[str, Any], spec: ExperimentSpec, known: Collection[str]) -> Findings:
+def _check_entry(
+    loc: Loc, entry: Mapping[str, Any], spec: ExperimentSpec, known: Collection[str], folds: int | None
+) -> Findings:
     for key in entry.keys() - set(ENTRY):
         near = closest(str(key), ENTRY)
         yield Finding((*loc, key), f"no such key; there are: {', '.join(near or ENTRY)}", key=True)
@@ -70,8 +75,6 @@ def _check_entry(loc: Loc, entry: Mapping[str, Any], spec: ExperimentSpec, known
         near = closest(str(dataset), list(spec.datasets))
         there = ", ".join(near or (*spec.datasets, "train", "validation", "holdout", "oof"))
         yield Finding((*loc, "dataset"), f"no such dataset {describe(dataset)}; there are: {there}")
-    # A dataset may bring folds of its own; a number of folds in the file is what it is split into.
-    folds = spec.folds_count if "folds_count" in spec.model_fields_set else None
     yield from _check_numbers((*loc, "fold"), entry.get("fold"), 0, folds)
     yield from _check_numbers((*loc, "stage"), entry.get("stage"), -1, len(spec.stages))
     if not isinstance(entry.get("parameters"), Mapping | None):

@@ -171,7 +171,10 @@ class _Runner:
         self.name = name
         self.function = function
         self.handlers: dict[str, Any] = {}
-        for parameter in [parameter for parameter, _ in parameters_of(function).values()][1:]:  # the first: data
+        taken = [parameter for parameter, _ in parameters_of(function).values()]
+        if not taken:
+            raise MusketError(f"task {name} takes no sample; its first parameter is data ({_file(function)})")
+        for parameter in taken[1:]:
             if parameter.name == "parameters":
                 self.handlers[parameter.name] = dict(parameters)
             elif inspect.isclass(parameter.annotation) and parameter.annotation is not parameter.empty:
@@ -180,7 +183,7 @@ class _Runner:
             elif parameter.default is parameter.empty:
                 raise MusketError(
                     f"task {name}: parameter {parameter.name} is not known; annotate it with tasks.ImageWriter or "
-                    f"tasks.MetricsWriter, or call it parameters ({inspect.getsourcefile(function)})"
+                    f"tasks.MetricsWriter, or call it parameters ({_file(function)})"
                 )
 
     def show(self, data: ImageData) -> None:
@@ -201,3 +204,7 @@ class _Runner:
         for handler in self.handlers.values():
             if callable(getattr(handler, "end", None)):
                 handler.end()
+
+
+def _file(function: Function) -> str | None:
+    return inspect.getsourcefile(function) if inspect.isroutine(function) else None
