@@ -60,13 +60,16 @@ class Collection:
         entries: experiments with figures.
         left_out: how many have none, by state.
         troubles: files that could not be read, a line each.
-        notes: what was decided without being told to, a line each.
+        remarks: what was decided without being told to, and of which experiments.
     """
 
     entries: list[Entry] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+
+    def remark(self, name: str, words: str) -> None:
+        self.remarks.setdefault(words, []).append(name)
 
 
 def collect(folder: Path, common_of: CommonOf = lambda _: None, *, unfinished: bool = False) -> Collection:
@@ -121,7 +124,7 @@ def _entry(
     records = [record for run in seeds or [found.layout] if (record := _record(run, result.troubles))]
     said: Mapping[str, Any] = records[0]["config"] if records else written or {}
     primary = str(said.get("primary_metric", PRIMARY))
-    mode = _mode(primary, said, found, result.notes)
+    mode = _mode(primary, said, found.name, result)
     runs = _finished_seeds(found, seeds, state, result) if seeds else [(found.layout, summary)]
     epochs: list[Chosen] = []
     for run, own in runs:
@@ -131,7 +134,7 @@ def _entry(
     instead = {epoch.by for epoch in epochs} - {primary}
     if instead:
         names = ", ".join(sorted(name or "the last epoch" for name in instead))
-        result.notes.append(f"{found.name}: {primary} was not logged everywhere; epochs chosen by {names}")
+        result.remark(found.name, f"{primary} was not logged everywhere; epochs chosen by {names}")
     return Entry(
         name=found.name,
         state=state,
@@ -156,21 +159,19 @@ def _finished_seeds(
         if how == "finished" or state != "finished":
             runs.append((run, summary))
         else:
-            result.notes.append(f"{found.name}: the run of seed {run.folder.name} is {how}; the mean is without it")
+            result.remark(found.name, f"the run of seed {run.folder.name} is {how}; the mean is without it")
     return runs
 
 
-def _mode(primary: str, said: Mapping[str, Any], found: Found, notes: list[str]) -> Mode:
+def _mode(primary: str, said: Mapping[str, Any], name: str, result: Collection) -> Mode:
     """Which way the primary metric gets better: as the config says, else as is known."""
     mode = said.get("primary_metric_mode", "auto")
     if mode == "min" or mode == "max":
         return mode
     known = direction(primary)
     if known is None:
-        notes.append(
-            f"{found.name}: nobody says whether {primary} is better high or low; taken as better high "
-            "(primary_metric_mode says it)"
-        )
+        words = f"nobody says whether {primary} is better high or low, taken as high; set primary_metric_mode"
+        result.remark(name, words)
     return known or "max"
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,10 +14,11 @@ from typing import Literal
 from musket.artifacts.files import write_atomic
 from musket.config.read import resolve
 from musket.core.errors import MusketError
+from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.metrics.catalogue import Mode, direction, find_column
 from musket.report.collect import Collection, Entry
-from musket.report.differences import differences
+from musket.report.differences import Differences, differences
 
 Value = str | int | float | None
 """A cell: text of a config, a number, or nothing."""
@@ -38,6 +39,10 @@ class Column:
     name: str
     kind: Literal["name", "count", "config", "metric"]
     mode: Mode | None = None
+
+
+Pair = tuple[Column, Sequence[Value]]
+"""A column and its cells."""
 
 
 @dataclass(frozen=True)
@@ -85,35 +90,20 @@ def compare(collection: Collection, *, only_metric: str | None = None, sort_by: 
     entries = collection.entries
     found = differences([entry.config for entry in entries])
     metrics = _metrics(entries)
-    columns = [Column("path", "name"), Column("fold_count", "count")]
-    cells: list[list[Value]] = [[entry.name, entry.folds] for entry in entries]
-    if any(entry.seeds for entry in entries):
-        columns.append(Column("seeds", "count"))
-        cells = [[*row, entry.seeds or 1] for row, entry in zip(cells, entries, strict=True)]
-    if any(entry.state != "finished" for entry in entries):
-        columns.append(Column("state", "config"))
-        cells = [[*row, entry.state] for row, entry in zip(cells, entries, strict=True)]
-    taken = {column.name for column in (*columns, *metrics)}
-    order = sorted(range(len(found.keys)), key=lambda position: found.keys[position] != "loss")
-    for position in order:
-        key = found.keys[position]
-        name = key if key not in taken else "loss_function" if key == "loss" else f"config.{key}"
-        columns.append(Column(name, "config"))
-        cells = [[*row, values[position]] for row, values in zip(cells, found.rows, strict=True)]
-    columns += metrics
-    for row, entry in zip(cells, entries, strict=True):
-        figures = {**entry.figures, **entry.holdout}
-        row += [figures.get(column.name) for column in metrics]
-
+    pairs = _about(entries)
+    taken = {column.name for column in (*metrics, *(column for column, _ in pairs))}
+    pairs += _of_configs(found, taken)
+    pairs += [(column, [{**one.figures, **one.holdout}.get(column.name) for one in entries]) for column in metrics]
+    columns = [column for column, _ in pairs]
     judged = {entry.primary for entry in entries}
     report = Comparison(
         columns,
-        cells,
+        [list(row) for row in zip(*(values for _, values in pairs), strict=True)],
         None,
         judged.pop() if len(judged) == 1 else None,
         collection.left_out,
         collection.troubles,
-        [*collection.notes, *_remarks(entries, found.alike)],
+        [*_remarks(collection), *_doubts(entries, found.alike)],
     )
     if not entries:
         return report
@@ -121,6 +111,29 @@ def compare(collection: Collection, *, only_metric: str | None = None, sort_by: 
     by = _column(report, sort_by, "--sortBy", columns) if sort_by is not None else chosen or _usual(report)
     report = _sorted(report, by)
     return report if chosen is None else _without(report, [column for column in metrics if column != chosen])
+
+
+def _about(entries: Sequence[Entry]) -> list[Pair]:
+    """Which experiments: seeds and state only where they tell something."""
+    pairs: list[Pair] = [
+        (Column("path", "name"), [entry.name for entry in entries]),
+        (Column("fold_count", "count"), [entry.folds for entry in entries]),
+    ]
+    if any(entry.seeds for entry in entries):
+        pairs.append((Column("seeds", "count"), [entry.seeds or 1 for entry in entries]))
+    if any(entry.state != "finished" for entry in entries):
+        pairs.append((Column("state", "config"), [entry.state for entry in entries]))
+    return pairs
+
+
+def _of_configs(found: Differences, taken: Container[str]) -> list[Pair]:
+    """What configs differ in, ``loss`` first. A key whose name another column has gets a longer one."""
+    pairs: list[Pair] = []
+    for position in sorted(range(len(found.keys)), key=lambda position: found.keys[position] != "loss"):
+        key = found.keys[position]
+        name = key if key not in taken else "loss_function" if key == "loss" else f"config.{key}"
+        pairs.append((Column(name, "config"), [row[position] for row in found.rows]))
+    return pairs
 
 
 def _metrics(entries: Sequence[Entry]) -> list[Column]:
@@ -139,18 +152,22 @@ def _metrics(entries: Sequence[Entry]) -> list[Column]:
     return [column(name) for name in ordered]
 
 
-def _remarks(entries: Sequence[Entry], alike: Sequence[str]) -> list[str]:
+def _remarks(collection: Collection) -> list[str]:
+    return [f"{examples(names, most=3)}: {words}" for words, names in collection.remarks.items()]
+
+
+def _doubts(entries: Sequence[Entry], alike: Sequence[str]) -> list[str]:
     """What makes figures less comparable than they look."""
-    remarks = []
+    doubts = []
     judged = Counter(entry.primary or "their last epoch" for entry in entries)
     if len(judged) > 1:
         several = ", ".join(f"{name} ({count})" for name, count in judged.most_common())
-        remarks.append(f"epochs are chosen by different figures: {several}")
+        doubts.append(f"epochs are chosen by different figures: {several}")
     if len({entry.data for entry in entries if entry.data}) > 1:
-        remarks.append("not all were trained on the same samples")
+        doubts.append("not all were trained on the same samples")
     if alike:
-        remarks.append(f"written differently, but trained with one value: {', '.join(alike)}")
-    return remarks
+        doubts.append(f"written differently, but trained with one value: {examples(alike, most=9)}")
+    return doubts
 
 
 def _column(report: Comparison, asked: str, argument: str, among: Sequence[Column]) -> Column:

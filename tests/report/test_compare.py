@@ -79,6 +79,12 @@ def test_an_experiment_that_did_not_log_its_primary_metric_is_told(tmp_path: Pat
     assert by_path(found)["a"]["epoch"] == 1
 
 
+def test_a_remark_on_many_experiments_is_one_line(tmp_path: Path) -> None:
+    for number in range(9):
+        write_experiment(tmp_path / f"e{number}", "primary_metric: val_iou\n")
+    assert report(tmp_path).notes == ["e0, e1, e2, ...: val_iou was not logged everywhere; epochs chosen by val_loss"]
+
+
 @pytest.mark.parametrize(
     ("sort_by", "order"),
     [
