@@ -10,10 +10,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Config, where to write, how much to draw."""
     parser.description = "Draw training samples as they are stored and as augmentation makes them, with masks or label."
     parser.add_argument("file", help="a YAML file, a folder with config.yaml, or the name of an experiment")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("augmentation"), help="default: augmentation")
-    parser.add_argument("--count", metavar="N", type=int, default=6, help="samples; default 6")
-    parser.add_argument("--columns", metavar="C", type=int, default=4, help="draws of each sample; default 4")
-    parser.add_argument("--seed", metavar="S", type=int, help="other draws than those of the first epochs")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("augmentation"),
+        help="folder to write to; default: augmentation",
+    )
+    parser.add_argument("--count", metavar="N", type=int, default=6, help="samples to draw; default: 6")
+    parser.add_argument("--columns", metavar="C", type=int, default=4, help="draws of each sample; default: 4")
+    parser.add_argument("--seed", metavar="S", type=int, help="draw otherwise than in the first epochs")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in place of the file's")
 
 

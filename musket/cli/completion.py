@@ -7,12 +7,16 @@ import argparse
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
 _TURN_ON = """\
-To turn completion on, put this line into the start-up file of the shell:
+To turn completion on, put a line into the start-up file of the shell:
 
-  bash        eval "$(musket completion bash)"                 ~/.bashrc
-  zsh         eval "$(musket completion zsh)"                  ~/.zshrc, after compinit
-  fish        musket completion fish | source                  ~/.config/fish/config.fish
-  powershell  musket completion powershell | Out-String | Invoke-Expression    $PROFILE
+  bash, in ~/.bashrc
+      eval "$(musket completion bash)"
+  zsh, in ~/.zshrc, after compinit
+      eval "$(musket completion zsh)"
+  fish, in ~/.config/fish/config.fish
+      musket completion fish | source
+  powershell, in $PROFILE
+      musket completion powershell | Out-String | Invoke-Expression
 """
 
 

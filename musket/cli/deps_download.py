@@ -19,8 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Download what project.yaml lists under dependencies into the project's data folder, unless it is there. "
         "Downloads that were cut off go on; zip archives are unpacked."
     )
-    parser.add_argument("folder", nargs="?", metavar="PROJECT", type=Path, help="project folder; default: the one here")
-    parser.add_argument("--project", metavar="DIR", type=Path, help="the same")
+    parser.add_argument(
+        "folder", nargs="?", metavar="PROJECT", type=Path, help="project folder; default: the one you are in"
+    )
+    parser.add_argument("--project", metavar="DIR", type=Path, help="the same as PROJECT")
     add_boolean(parser, "--force", help="download again what was downloaded before; default: false")
 
 

@@ -45,8 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="png (255 x score, a picture per class), npy (float scores), rle (one table of run lengths), csv (one "
-        "table of scores and classes); default: png for masks, csv for classes",
+        help="write png (255 x score, a picture per class), npy (float scores), rle (a table of run lengths), or csv "
+        "(a table of scores and classes); default: png for masks, csv for classes",
     )
     parser.add_argument(
         "--threshold",

@@ -1,0 +1,42 @@
+"""docs/cli.md and the parsers it is written from."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musket.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_cli_reference_is_up_to_date() -> None:
+    code = "import sys; sys.path.insert(0, 'docs'); import make_cli_reference; print(make_cli_reference.page(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs" / "cli.md").read_text("utf-8"), "run: python docs/make_cli_reference.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_is_explained(name: str) -> None:
+    parser = argparse.ArgumentParser(description=COMMANDS[name], add_help=False)
+    importlib.import_module(f"musket.cli.{name.replace('-', '_')}").configure(parser)
+    for action in parser._actions:
+        spelling = "/".join(action.option_strings) or action.dest
+        assert action.help, f"musket {name}: nothing is told of {spelling}"
+        assert len(action.help) > 4, f"musket {name}: {spelling}: {action.help!r} tells too little"
+        assert not action.help.endswith("."), f"musket {name}: {spelling}: help ends without a full stop"
+    assert parser.description
