@@ -201,6 +201,18 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
     if annotation is Any or isinstance(annotation, str):
         return None
     try:
+        return _known_adapter(annotation)
+    except TypeError:  # some metadata has no hash
+        return _made_adapter(annotation)
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    return _made_adapter(annotation)
+
+
+def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    try:
         return TypeAdapter(strict(annotation))
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError):
         return None

@@ -33,6 +33,11 @@ from musket.config.tree import (
 )
 from musket.core.errors import ConfigError, Problem
 
+# libyaml's reader, where PyYAML was built with it: many times as fast. With these signs it takes what PyYAML's own
+# reader refuses, and a config must not be good on one machine only.
+_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_READ_OTHERWISE = ("\t", "?")
+
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 50_000
@@ -212,6 +217,16 @@ def _header(text: str) -> tuple[str | None, str | None, int]:
 
 def _build(text: str, origin: str) -> tuple[Node | None, list[Problem]]:
     """The tree of a text (None when it is empty) and what is wrong with it."""
+    if not any(sign in text for sign in _READ_OTHERWISE):
+        try:
+            builder = _Builder(origin)
+            return builder.document(yaml.parse(text, Loader=_FAST_LOADER)), builder.problems
+        except (_Refused, yaml.YAMLError, UnicodeError):
+            pass  # the slower reader has better words for it
+    return _build_in_words(text, origin)
+
+
+def _build_in_words(text: str, origin: str) -> tuple[Node | None, list[Problem]]:
     builder = _Builder(origin)
     try:
         root = builder.document(yaml.parse(text, Loader=yaml.SafeLoader))

@@ -90,13 +90,18 @@ def staleness(stored: Mapping[str, Any], today: Today, ignored: Iterable[str] = 
     told = stored.get("code")
     code = {} if told is None or today.code is None else code_used.differences(told, today.code)
     said = (f"code: {name} {what}" for name, what in code.items())
-    reasons = (*(str(change) for change in (*trained, *judged)), *today.data, *said)
+    reasons = (*(_in_words(change) for change in (*trained, *judged)), *today.data, *said)
     if today.data or not today.training_code.isdisjoint(code):
         redrawn = bool(today.data) or _redraws(trained)
         return Staleness(reasons, Affected("everything", new_splits=redrawn))
     if trained:
         return Staleness(reasons, _of_config(trained, len(now["stages"])))
     return Staleness(reasons, Affected("evaluation") if judged or code else Affected())
+
+
+def _in_words(change: Change) -> str:
+    was, now = ("not set" if value is None else repr(value) for value in (change.stored, change.current))
+    return f"{change.key}: was {was}, now {now}"
 
 
 def _of_config(changes: Sequence[Change], stages: int) -> Affected:

@@ -216,9 +216,14 @@ class Survey:
         notes: list[str] = []
         if self.check_data and stored.get("data") and config.get("dataset"):
             try:
-                now = cast("NetworkSpec", spec or self._spec(layout, stored))
                 with _quiet():
-                    data = self._data.changes(now, layout, self._opened(), stored)
+                    data = self._data.changes(
+                        config,
+                        layout,
+                        stored,
+                        self._opened,
+                        lambda: cast("NetworkSpec", spec or self._spec(layout, stored)),
+                    )
             except Exception as error:  # noqa: BLE001 (code of users; a dataset that fails must not end a listing)
                 said = _first(error)
                 notes.append(f"data not checked: {said}")

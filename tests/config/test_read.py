@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -303,3 +304,26 @@ def test_trees_know_their_kinds() -> None:
     assert isinstance(root.entries["a"].value, Items)
     assert isinstance(root.entries["a"].value.items[0], Scalar)
     assert root.without("a").entries == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(path.read_text("utf-8") for path in sorted((Path(__file__).parents[2] / "examples").rglob("config.yaml"))),
+        "a: &x [1, 'ü', \"\\u00e9\"]\nb: *x\nc: |\n  text\n  more\n? k\n: v\ne: !!str 3\n<<: {z: 1}\n",
+        "a: [x?]\n",
+        "a:\t1\nb: {\tc: 1}\n",
+        "a: [1\n",
+        "a: '\ud800'\n",
+    ],
+)
+def test_configs_read_the_same_with_and_without_libyaml(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> object:
+        try:
+            return parse(text)
+        except ConfigError as error:
+            return error.problems
+
+    found = told()
+    monkeypatch.setattr("musket.config.read._FAST_LOADER", yaml.SafeLoader)
+    assert found == told()

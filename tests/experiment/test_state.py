@@ -132,7 +132,7 @@ def a_key_of_the_second_stage(root: Path) -> None:
     edit(config_of(root), "lr: 0.005", "lr: 0.05")
 
 
-@stale("stages.2.epochs: was None, now 3", **AFRESH, first_stage=2)
+@stale("stages.2.epochs: was not set, now 3", **AFRESH, first_stage=2)
 def one_more_stage(root: Path) -> None:
     edit(config_of(root), "0.005}", "0.005}\n  - epochs: 3")
 
@@ -147,12 +147,12 @@ def more_epochs_in_the_beginning(root: Path) -> None:
     edit(config_of(root), "- epochs: 1\n", "- epochs: 4\n")
 
 
-@stale("stages.1.epochs: was 1, now None", only_evaluate=True)
+@stale("stages.1.epochs: was 1, now not set", only_evaluate=True)
 def one_stage_less(root: Path) -> None:
     edit(config_of(root), "  - {epochs: 1, lr: 0.005}\n", "")
 
 
-@stale("final_metrics: was ['half'], now None", only_evaluate=True)
+@stale("final_metrics: was ['half'], now not set", only_evaluate=True)
 def a_key_of_the_summary(root: Path) -> None:
     edit(config_of(root), "final_metrics: [half]", "")
 
@@ -172,7 +172,7 @@ def more_data(root: Path) -> None:
     edit(root / "modules" / "own_parts" / "counting.py", "return count", "return count + 1")
 
 
-@stale("clipnorm: was None, now 0.5", **AFRESH, new_splits=False)
+@stale("clipnorm: was not set, now 0.5", **AFRESH, new_splits=False)
 def a_default_of_the_project(root: Path) -> None:
     (root / "common.yaml").write_text("clipnorm: 0.5\n")
 
