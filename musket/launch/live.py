@@ -214,7 +214,7 @@ def _experiment_line(name: str, units: Sequence[Unit], longest: int, width: int)
     state: State = "running" if ended < len(units) else troubles[0] if troubles else "done"
     said = [(f"{ended}/{len(units)}", ""), *((f"{amounts[one]} {one}", STYLES[one]) for one in troubles)]
     figures = [unit.progress for unit in units if unit.progress is not None and math.isfinite(unit.progress.best)]
-    if figures:
+    if figures and not troubles:
         mean = sum(figure.best for figure in figures) / len(figures)
         many = f", mean of {len(figures)}" if len(figures) > 1 else ""
         said.append((f"best {figures[0].metric} {_figure(mean)}{many}", ""))

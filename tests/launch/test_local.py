@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes_left import wait_until_gone
 from recording import Listed, Record, job
 
 from musket.core.errors import MusketError
@@ -259,18 +260,3 @@ def test_a_machine_without_gpus_has_one_place(monkeypatch: pytest.MonkeyPatch) -
     places, notices = slots()
     assert [place.devices for place in places] == [()]
     assert notices == []
-
-
-def wait_until_gone(*pids: int, seconds: float = 30) -> None:
-    latest = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < latest, f"{[pid for pid in pids if alive(pid)]}: still there"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
