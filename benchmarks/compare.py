@@ -115,9 +115,14 @@ def write_experiment(folder: Path, number: int, folds: int, epochs: int) -> None
     names = ["epoch", *sorted(["loss", "lr", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS)])]
     for fold in range(folds):
         for stage, count in enumerate((epochs // 2, epochs - epochs // 2)):
-            rows = (
-                [str(epoch), *(repr(draw.random() / math.sqrt(epoch + 1)) for _ in names[1:])] for epoch in range(count)
-            )
+            rows = []
+            for epoch in range(count):
+                left = draw.random() / math.sqrt(stage * epochs + epoch + 1)  # what there is still to learn
+                cells = (
+                    left if "loss" in name else 0.001 if name == "lr" else 1 - left * draw.random()
+                    for name in names[1:]
+                )
+                rows.append([str(epoch), *map(repr, cells)])
             lines = [",".join(row) for row in (names, *rows)]
             (folder / "metrics" / f"metrics-{fold}.{stage}.csv").write_text("\n".join(lines) + "\n")
 

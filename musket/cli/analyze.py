@@ -85,12 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from musket.report.compare_table import in_words, show
 
+    console = Console()
     if report.rows:
-        show(report, Console())
+        show(report, console)
     else:
         print(f"no finished experiment in {folder}; nothing written")
     for line in in_words(report):
-        print(line)
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     if report.rows:
         print(f"written: {output}")
     return 0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from musket.core.identity import examples
 from musket.report.compare import Column, Comparison, Value
 from musket.report.words import columns as in_columns
 from musket.report.words import count, shortened, told_apart
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MAX_ROWS = 40
-_PATH, _CELL, _HEAD = 36, 24, 12
+_PATH, _CELL, _HEAD, _NAMED = 36, 24, 12, 8
 _STATES = ("unfinished", "failed", "never trained", "search", "without metrics")
 _WAYS = {"max": "highest first", "min": "lowest first"}
 
@@ -35,9 +36,11 @@ def show(report: Comparison, console: Console) -> None:
         return
     shown = _fitting(report, heads, cells, console)
     console.print(_table(report, heads, cells, shown))
-    hidden = [column.name for position, column in enumerate(report.columns) if position not in shown]
+    hidden = [column for position, column in enumerate(report.columns) if position not in shown]
     if hidden:
-        console.print(f"no room for {count(len(hidden), 'column')}: {', '.join(hidden)}", highlight=False, markup=False)
+        names = [column.name for column in sorted(hidden, key=lambda column: column.kind != "config")]
+        words = f"no room for {count(len(hidden), 'column')}: {examples(names, most=_NAMED)} (the file has all)"
+        console.print(words, highlight=False, markup=False)
     if len(report.rows) > MAX_ROWS:
         console.print(f"and {len(report.rows) - MAX_ROWS} more rows", highlight=False)
 
