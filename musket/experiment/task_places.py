@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from musket.artifacts import records
 from musket.artifacts.layout import SEED_CONFIG, Layout
 from musket.core.errors import MusketError
 
@@ -19,10 +20,24 @@ def places(name: str, config: Path, spec: ExperimentSpec, *, whole: bool = False
         name: of the experiment.
         config: of the experiment.
         whole: it runs once, whatever seeds there are.
+
+    Raises:
+        MusketError: a search has no best trial yet.
     """
-    if spec.num_seeds is not None and not whole:
-        return {f"{name}/{seed}": path for seed, path in seed_configs(config).items()} or {name: config}
-    return {name: config}
+    if spec.hyperparameters:
+        number = best_trial(Layout(config))
+        name, config = f"{name}/trial{number}", Layout(config).trial(number).config
+    seeds = {} if spec.num_seeds is None or whole else seed_configs(config)
+    return {f"{name}/{seed}": path for seed, path in seeds.items()} or {name: config}
+
+
+def best_trial(layout: Layout) -> int:
+    """The number of the best trial of a search. Raises MusketError when summary.yaml names none."""
+    summary = records.read_yaml(layout.summary) if layout.summary.exists() else {}
+    best = summary.get("best") if isinstance(summary, dict) else None
+    if not isinstance(best, dict) or "trial" not in best:
+        raise MusketError(f"{layout.folder}: the search is not finished: summary.yaml names no best trial; musket fit")
+    return int(best["trial"])
 
 
 def seed_configs(config: Path) -> dict[int, Path]:

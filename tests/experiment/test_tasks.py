@@ -30,6 +30,8 @@ from musket.predict.results import PredictedBatch, PredictedMaps
 if TYPE_CHECKING:
     from decimal import Decimal
 
+SEARCHED = "hyperparameters: {rate: [0.001, 0.1]}\nmax_evals: 2\n"
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -500,3 +502,28 @@ def test_a_run_of_tasks_notes_what_becomes_of_each(small: Experiment) -> None:
     stopped.done(measure, {"results": "there"})
     stopped.failed(broken, Failure("KeyboardInterrupt", "", interrupted=True))
     assert (stopped.state, stopped.failures) == ("stopped", [])
+
+
+# ---------------------------------------------------------------------------------------------- the best of a search
+
+
+def test_a_task_runs_on_the_best_trial_of_a_search(seeded: Experiment) -> None:
+    layout = seeded.layout
+    layout.config.write_text(layout.config.read_text().replace("lr: 0.01", "lr: rate") + SEARCHED)
+    experiment = musket.parse(layout.config)
+    with pytest.raises(MusketError, match=r"the search is not finished: summary\.yaml names no best trial"):
+        task_jobs(experiment, "small", {}, {"measure": {}})
+    layout.summary.write_text("best: {trial: 4, score: 0.5}\n")
+    with pytest.raises(MusketError, match="trial4 is not trained"):
+        task_jobs(experiment, "small", {}, {"measure": {}})
+    for seed in (0, 1):
+        one = layout.trial(4).seed(seed)
+        one.weights(0, 0).parent.mkdir(parents=True)
+        one.weights(0, 0).touch()
+        one.config.touch()
+    jobs = task_jobs(experiment, "small", {}, {"measure": {}, "listing": {"m": {"seeds": "all"}}})
+    assert [(job.key, Path(job.arguments["config"]).relative_to(layout.folder).as_posix()) for job in jobs] == [
+        ("small/trial4/0/task measure", "trial4/0/config_concrete.yaml"),
+        ("small/trial4/1/task measure", "trial4/1/config_concrete.yaml"),
+        ("small/trial4/task listing", "trial4/config.yaml"),
+    ]
