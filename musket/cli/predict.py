@@ -60,6 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="values in place of the config's; those the experiment was trained with hold without being named",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,8 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
     """The experiment that the arguments name."""
+    from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
     from musket.experiment.project import CONFIG, find_project, load_spec, open_project
+    from musket.experiment.run_record import stored_run
 
     if arguments.name is None and not Path(CONFIG).is_file():
         raise MusketError("say which experiment: --name NAME, or a path of its config")
@@ -118,7 +126,8 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     else:
         project = open_project(arguments.project)
         config = project.config(given)
-    spec = load_spec(config, project=project)
+    stored = stored_run(Layout(config)) or {}
+    spec = load_spec(config, project=project, overrides=[*stored.get("overrides", ()), *arguments.overrides])
     if arguments.tta is not None:
         spec = spec.model_copy(update={"testTimeAugmentation": VIEWS[arguments.tta]})
     return Experiment.from_spec(spec, project)

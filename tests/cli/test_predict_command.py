@@ -195,6 +195,22 @@ def test_views_of_the_command_go_before_those_of_the_config(
     assert not np.allclose(plain, config_views, atol=1e-6)
 
 
+def test_overrides_of_the_training_hold_unless_others_are_given(project: Path, images: Path, tmp_path: Path) -> None:
+    folder = project / "experiments" / "overridden"
+    shutil.copytree(project / "experiments" / "masks", folder, dirs_exist_ok=True)
+    image = images / "a.png"
+    assert predict(project, "overridden", image, tmp_path / "32", "--format=npy") == 0
+    assert predict(project, "overridden", image, tmp_path / "16", "--format=npy", "shape=[16, 16, 3]") == 0
+    with open(folder / "run.yaml", "a") as file:
+        file.write("overrides: ['shape=[16, 16, 3]']\n")
+    assert predict(project, "overridden", image, tmp_path / "recorded", "--format=npy") == 0
+    assert predict(project, "overridden", image, tmp_path / "given", "--format=npy", "shape=[32, 32, 3]") == 0
+    found = {name: np.load(tmp_path / name / "a.npy") for name in ("32", "16", "recorded", "given")}
+    assert not np.allclose(found["32"], found["16"], atol=1e-4)
+    assert np.array_equal(found["recorded"], found["16"])
+    assert np.array_equal(found["given"], found["32"])
+
+
 def test_what_cannot_be_read_is_recorded_and_the_rest_is_written(
     project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
