@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from musket.experiment.changes import config_changes
 from musket.experiment.derived import Template, derived_arguments
 from musket.experiment.jobs import open_experiment
 from musket.experiment.schedule import ExperimentRun, PlainRun, State, record_failures
-from musket.experiment.seeds import MakeRun, SeededRun
+from musket.experiment.seeds import MakeRun, SeededRun, run_owning
 from musket.experiment.study import Ended, Study, Trial, require_optuna
 from musket.metrics.catalogue import direction
 
@@ -94,7 +94,7 @@ class SearchRun:
     def planned(self) -> list[Job]:
         """Every job of every trial, with none pruned."""
         numbers = range(self.spec.max_evals)
-        return [job for number in numbers for job in self._run(number, self.spec, resume=False).planned()]
+        return self._own(job for number in numbers for job in self._run(number, self.spec, resume=False).planned())
 
     def first(self) -> list[Job]:
         """Open the study, or go on with the one that is there; what can begin at once.
@@ -120,20 +120,20 @@ class SearchRun:
         for trial in self._study.trials:
             if trial.state == "running":
                 jobs += self._start(trial, resume=True)
-        return [*jobs, *self._more()]
+        return self._own([*jobs, *self._more()])
 
     def done(self, job: Job, value: Any) -> list[Job]:
         """What follows for the trial, and the next trial when this one has ended."""
         live = self._live_of(job)
         if live is None:
-            return [] if job.kind != "task" else list(self._owner(self._with_tasks, job).done(job, value))
+            return self._own(run_owning(job, self._with_tasks).done(job, value)) if job.kind == "task" else []
         jobs = list(live.run.done(job, value))
         live.training += sum(each.kind == "train" for each in jobs)
         if job.kind == "train":
             live.training -= 1
             if self._is_hopeless(live, value["best"]):
-                return self._ended(live, "pruned")
-        return [*jobs, *self._scored(live)]
+                return self._own(self._ended(live, "pruned"))
+        return self._own([*jobs, *self._scored(live)])
 
     def failed(self, job: Job, failure: Failure) -> list[Job]:
         """A trial that failed is noted, and the search goes on with the next."""
@@ -142,11 +142,11 @@ class SearchRun:
             if job.kind == "task":
                 self.failures.append((job, failure))
             return []
-        jobs = list(live.run.failed(job, failure))
+        jobs = self._own(live.run.failed(job, failure))
         self._stopped |= failure.interrupted
         if live.run.state != "failed":
             return jobs
-        return self._ended(live, "failed", note=f"{failure.type}: {failure.value}")
+        return self._own(self._ended(live, "failed", note=f"{failure.type}: {failure.value}"))
 
     def wanted(self, job: Job) -> bool:
         """Not when the trial was pruned, or failed."""
@@ -159,12 +159,13 @@ class SearchRun:
     def _options(self) -> Mapping[str, Any]:
         return self.arguments.get("options") or {}
 
-    def _live_of(self, job: Job) -> _Live | None:
-        return self._owner(self._live, job)
+    def _own(self, jobs: Iterable[Job]) -> list[Job]:
+        """Jobs of trials as jobs of this experiment, so that they share a process."""
+        return [replace(job, experiment=self.name) for job in jobs]
 
-    def _owner(self, owners: Mapping[str, Any], job: Job) -> Any:
-        """What belongs to the trial a job is of; the job may be of one of its seeds."""
-        return owners.get(job.experiment) or owners.get(job.experiment.rpartition("/")[0])
+    def _live_of(self, job: Job) -> _Live | None:
+        """The trial a job belongs to; None when it has ended, or a task is run on it."""
+        return next((live for name, live in self._live.items() if job.key.startswith(f"{name}/")), None)
 
     def _run(self, number: int, spec: ExperimentSpec, *, resume: bool) -> ExperimentRun:
         layout = self.layout.trial(number)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from musket.artifacts import records
 from musket.artifacts.files import write_atomic
@@ -20,6 +20,7 @@ from musket.experiment.derived import Template, derived_arguments, same_but
 from musket.experiment.run_record import stored_run
 from musket.experiment.schedule import ExperimentRun, State, record_failures
 
+Run = TypeVar("Run")
 MakeRun = Callable[[str, Layout, Mapping[str, Any], ExperimentSpec], ExperimentRun]
 
 SEEDS = ("testSplitSeed", "random_state")
@@ -77,7 +78,7 @@ class SeededRun:
 
     def planned(self) -> list[Job]:
         """Every job of every seed."""
-        return [job for seed in self._seeds.values() for job in seed.planned()]
+        return self._own(job for seed in self._seeds.values() for job in seed.planned())
 
     def first(self) -> list[Job]:
         """Write the configs of the seeds; what can begin at once, of those that are not finished."""
@@ -92,7 +93,7 @@ class SeededRun:
                 self._evaluated.add(name)
         if not jobs:
             self._summarize()
-        return jobs
+        return self._own(jobs)
 
     def done(self, job: Job, value: Any) -> list[Job]:
         """What follows for the seed; when it was the last one to be evaluated, the summary is written."""
@@ -101,23 +102,28 @@ class SeededRun:
             for path in (self.layout.summary, self.layout.error):
                 path.unlink(missing_ok=True)
             records.write_yaml(self.layout.in_progress, True)
-        jobs = list(self._seeds[job.experiment].done(job, value))
+        seed = run_owning(job, self._seeds)
+        jobs = self._own(seed.done(job, value))
         if job.kind == "evaluate":
-            self._evaluated.add(job.experiment)
+            self._evaluated.add(seed.name)
             if self._evaluated == self._seeds.keys():
                 self._summarize()
         return jobs
 
     def failed(self, job: Job, failure: Failure) -> list[Job]:
         """The other seeds go on; there will be no summary of all."""
-        jobs = list(self._seeds[job.experiment].failed(job, failure))
+        jobs = self._own(run_owning(job, self._seeds).failed(job, failure))
         self.failures = [each for seed in self._seeds.values() for each in seed.failures]
         record_failures(self.layout, [(job, failure) for job, failure in self.failures if job.kind != "task"])
         return jobs
 
     def wanted(self, job: Job) -> bool:
         """As the seed says."""
-        return self._seeds[job.experiment].wanted(job)
+        return run_owning(job, self._seeds).wanted(job)
+
+    def _own(self, jobs: Iterable[Job]) -> list[Job]:
+        """Jobs of seeds as jobs of this experiment, so that they share a process."""
+        return [replace(job, experiment=self.name) for job in jobs]
 
     @property
     def _options(self) -> Mapping[str, Any]:
@@ -130,6 +136,11 @@ class SeededRun:
         records.write_yaml(self.layout.summary, summary)
         self.layout.in_progress.unlink(missing_ok=True)
         self._summarized = True
+
+
+def run_owning(job: Job, runs: Mapping[str, Run]) -> Run:
+    """The one of several runs, by name, that a job belongs to."""
+    return next(run for name, run in runs.items() if job.key.startswith(f"{name}/"))
 
 
 def seeds_of(spec: ExperimentSpec, number: int) -> dict[str, int]:
