@@ -73,7 +73,7 @@ def _kinds(project: Project | None) -> Mapping[str, list[Listed]]:
     """What can be named, by kind; the project's own comes first."""
     from musket.experiment.vocabulary import listing
 
-    kinds = listing()
+    kinds = {**listing(), "tasks": []}
     if project is None:
         return kinds
     from musket.experiment.introspection import elements
@@ -84,6 +84,8 @@ def _kinds(project: Project | None) -> Mapping[str, list[Listed]]:
     kinds["datasets"] += [
         (one["name"], one["doc"].partition("\n")[0], []) for one in unlisted if one["name"] not in known
     ]
+    tasks = [one for one in places.values() if one["kind"] == "task"]
+    kinds["tasks"] = [(one["name"], one["doc"].partition("\n")[0], []) for one in tasks]
     for kind, entries in kinds.items():
         own = [
             (name, f"{words} ({places[name]['file']})".strip(), more) for name, words, more in entries if name in places

@@ -43,9 +43,13 @@ def run(root: Path, *arguments: str) -> int:
     return main(["task", "--project", str(root), "--one_process", *arguments])
 
 
-def test_s3_a_task_is_found_by_name_and_gets_a_connected_model(root: Path) -> None:
+def test_s3_a_task_is_found_by_name_and_gets_a_connected_model(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert musket.task is tasks.task
     assert task_names(open_project(root)) == ["broken", "listing", "measure"]
+    assert main(["ls", "tasks", "--project", str(root), "--json"]) == 0
+    listed = {entry["name"]: entry["summary"] for entry in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == {"broken", "listing", "measure"}
+    assert listed["measure"] == "How sure the model is of a part. (modules/own_tasks.py)"
     assert isinstance(musket.parse(root / "experiments" / "small" / "config.yaml"), model.ConnectedModel)
     assert run(root, "--name", "small", "--task", "measure") == 0
     result = yaml.safe_load((root / "experiments" / "small" / "measure" / "result.yaml").read_text())
