@@ -44,7 +44,7 @@ class Options:
 
 
 def option_lines(text: str) -> tuple[str, ...]:
-    """Options of sbatch as on its command line, one by one: ``--partition gpu --time=1:00:00``.
+    """Options of sbatch, one by one: ``--partition gpu --time=1:00:00``, or without dashes ``partition=gpu``.
 
     Raises:
         MusketError: something that is no option, or has a quote that is not closed.
@@ -55,11 +55,17 @@ def option_lines(text: str) -> tuple[str, ...]:
         raise MusketError(f"options of sbatch: found {text!r}: {error}") from None
     lines: list[list[str]] = []
     for word in words:
+        waits = bool(lines) and len(lines[-1]) == 1 and "=" not in lines[-1][0]  # for a value, perhaps
         if word.startswith("-"):
-            lines.append([])
-        if not lines or "\n" in word:
-            raise MusketError(f"options of sbatch: found {word!r}; write --NAME=VALUE, separated by blanks")
-        lines[-1].append(word)
+            lines.append([word])
+        elif not waits and re.match(r"[a-z][a-z-]*=", word):
+            lines.append([f"--{word}"])
+        elif waits:
+            lines[-1].append(word)
+        else:
+            raise MusketError(f"options of sbatch: found {word!r}; write NAME=VALUE, separated by blanks")
+        if "\n" in word:
+            raise MusketError(f"options of sbatch: found {word!r}; an option is one line")
     return tuple(" ".join(map(_quoted_for_sbatch, line)) for line in lines)
 
 
@@ -239,4 +245,6 @@ def _submissions(groups: Sequence[Sequence[Job]], names: dict[tuple[str, int], s
 
 def _quoted_for_sbatch(word: str) -> str:
     """A word of an ``#SBATCH`` line, which knows quotes as a shell does but no variables."""
-    return word if re.fullmatch(r"[\w@%+=:,./^-]+", word) else f'"{word}"'
+    if re.fullmatch(r"[\w@%+=:,./^-]+", word):
+        return word
+    return '"' + re.sub(r'(["\\])', r"\\\1", word) + '"'

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from ray_nodes import two_nodes
 from recording import Record
 from toy_project import CONFIG, write_project
 
@@ -22,7 +22,6 @@ from musket.launch.bundle import Bundle
 
 pytest.importorskip("ray")
 
-ROOT = Path(__file__).parents[2]
 EPOCHS = 6
 SLOW = """\
 
@@ -56,27 +55,9 @@ def results(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes of one core, on this machine.
-
-    Ray warns of its own plans (FutureWarning) and leaves pipes of the processes it starts to the garbage collector.
-    """
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", ResourceWarning)
-        import ray
-        from ray.cluster_utils import Cluster
-
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        try:
-            made.add_node(num_cpus=1)
-            yield made
-        finally:
-            ray.shutdown()
-            made.shutdown()
+def cluster() -> Iterator[Any]:
+    with two_nodes() as made:
+        yield made
 
 
 def train_here(root: Path) -> None:

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from cluster_workers import notes
+from ray_nodes import children, environment, nothing_is_left, rays_own_warnings, two_nodes
 from recording import Listed, Record
 
 from musket.core.errors import MusketError
@@ -45,34 +45,13 @@ def lines(record: Record) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A Ray cluster on this machine: two nodes of one core.
-
-    Ray warns of its own plans (FutureWarning) and leaves pipes of the processes it starts to the garbage collector.
-    """
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", ResourceWarning)
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        support = str(Path(__file__).parents[1] / "support")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), support]))
-        import ray
-        from ray.cluster_utils import Cluster
-
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        try:
-            made.add_node(num_cpus=1)
-            yield made
-        finally:
-            ray.shutdown()
-            made.shutdown()
+    with two_nodes() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
-def rays_own_warnings() -> Iterator[None]:
-    """See ``cluster``; here for the tests themselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", ResourceWarning)
+def only_our_warnings() -> Iterator[None]:
+    with rays_own_warnings():
         yield
 
 
@@ -235,6 +214,15 @@ def test_no_cluster_at_this_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(MusketError, match=r"cluster at head:6379 cannot be joined: nobody answers at head:6379\. This"):
         ray_cluster.run(Listed(), "cluster_workers:Noting", Record(), address="head:6379")
+
+
+@pytest.mark.slow
+def test_a_ray_of_its_own_is_ended(tmp_path: Path) -> None:
+    before, jobs = children(), Listed(noting(tmp_path, "fold 0", fold=0))
+    with environment():
+        assert ray_cluster.run(jobs, "cluster_workers:Noting", Record(), cpus=1) is False
+    assert jobs.values == {"unet/fold 0": {"fold": 0}}
+    assert nothing_is_left(before)
 
 
 def test_ray_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

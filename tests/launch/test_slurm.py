@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cluster_workers import notes
+from fake_slurm import install, submissions
 
 from musket.core.errors import MusketError
 from musket.core.jobs import Job
@@ -20,40 +21,6 @@ from musket.launch import slurm
 from musket.launch.slurm import Options, option_lines, scripts, submit
 
 WORKER = "cluster_workers:Noting"
-ROOT = Path(__file__).parents[2]
-
-SBATCH = """\
-#!/usr/bin/env python3
-# Runs what it is given at once, with the dependencies a cluster would hold to; nothing is queued.
-import json, os, subprocess, sys
-from pathlib import Path
-
-state = Path(os.environ["FAKE_SLURM"])
-arguments = sys.argv[1:]
-known = json.loads(state.read_text()) if state.exists() else []
-options = [one for one in arguments if one.startswith("--")]
-script, place = arguments[len(options):]
-named = dict(one[2:].partition("=")[::2] for one in options)
-rank = len(known) + 100
-ok = True
-for one in filter(None, named.get("dependency", "").split(",")):
-    kind, number = one.split(":")
-    ok = ok and (kind == "afterany" or known[int(number) - 100]["ok"])
-codes = []
-if ok:
-    first, last = named["array"].partition("%")[0].split("-")
-    for task in range(int(first), int(last) + 1):
-        code = subprocess.run(
-            ["bash", script, place],
-            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task), "SLURM_CPUS_PER_TASK": "3"},
-            stdout=open(f"logs/{named['job-name']}-{rank}_{task}.txt", "w"),
-            stderr=subprocess.STDOUT,
-        ).returncode
-        codes.append(code)
-known.append({"name": named["job-name"], "codes": codes, "ok": ok and not any(codes), "options": options})
-state.write_text(json.dumps(known))
-print(f"{rank};the cluster")
-"""
 
 
 def plan(folder: Path, name: str = "unet", *, evaluated: bool = True, **changes: dict[str, Any]) -> list[Job]:
@@ -81,20 +48,10 @@ def write(jobs: list[Job], folder: Path, options: Options | None = None) -> list
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A command ``sbatch`` that runs what it is given, and a folder with an awkward name."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "sbatch").write_text(SBATCH)
-    (programs / "sbatch").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "state.json"))
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}")
+    install(tmp_path, monkeypatch)
     folder = tmp_path / "my 'ships' & $HOME"
     folder.mkdir()
     return folder
-
-
-def submitted(tmp_path: Path) -> list[dict[str, Any]]:
-    return json.loads((tmp_path / "state.json").read_text())
 
 
 def test_scripts_ask_for_what_jobs_need(tmp_path: Path) -> None:
@@ -176,7 +133,7 @@ def test_submitted_jobs_wait_for_those_they_need(tmp_path: Path, cluster: Path) 
     assert told == (cluster / "run" / "submitted.txt").read_text()
     assert "a: train (2 jobs)" in told
     assert sorted(note["key"] for note in notes(cluster)) == sorted(job.key for job in jobs)
-    arrays = {one["name"]: one for one in submitted(tmp_path)}
+    arrays = {one["name"]: one for one in submissions(tmp_path)}
     assert all(one["ok"] for one in arrays.values())
     numbers = {line.partition(" ")[2]: line.partition(" ")[0] for line in told.splitlines()}
     assert f"--dependency=afterok:{numbers['deep/b: prepare']}" in arrays["deep_b-train"]["options"]
@@ -197,7 +154,7 @@ def test_what_is_submitted_is_not_submitted_again(cluster: Path) -> None:
 def test_a_fold_that_fails_is_told_by_the_evaluation(tmp_path: Path, cluster: Path) -> None:
     write(plan(cluster, fold1={"do": "fail"}), cluster / "run")
     submit(cluster / "run")
-    assert [one["codes"] for one in submitted(tmp_path)] == [[0], [0, 1], [1]]
+    assert [one["codes"] for one in submissions(tmp_path)] == [[0], [0, 1], [1]]
     assert notes(cluster)[-1] == {"key": "unet/evaluate", "refused": [["unet/fold 1", "DataError"]]}
     failure = json.loads((cluster / "run" / "results" / "3.json").read_text())["failure"]
     assert "unet/fold 1: DataError: sample 'ship 7': no mask" in failure["value"]
@@ -206,14 +163,14 @@ def test_a_fold_that_fails_is_told_by_the_evaluation(tmp_path: Path, cluster: Pa
 def test_a_job_killed_without_a_word_is_told_by_the_evaluation(tmp_path: Path, cluster: Path) -> None:
     write(plan(cluster, fold0={"do": "die"}), cluster / "run")
     submit(cluster / "run")
-    assert [one["codes"] for one in submitted(tmp_path)] == [[0], [9, 0], [1]]
+    assert [one["codes"] for one in submissions(tmp_path)] == [[0], [9, 0], [1]]
     assert notes(cluster)[-1]["refused"] == [["unet/fold 0", "Missing"]]
 
 
 def test_nothing_is_trained_that_could_not_be_prepared(tmp_path: Path, cluster: Path) -> None:
     write(plan(cluster, prepare={"do": "refuse"}), cluster / "run")
     submit(cluster / "run")
-    assert [one["codes"] for one in submitted(tmp_path)] == [[2], [], [1]]
+    assert [one["codes"] for one in submissions(tmp_path)] == [[2], [], [1]]
     [log] = (cluster / "run" / "logs").glob("unet-prepare-*")
     assert "line 3" in log.read_text()
     assert "Traceback" not in log.read_text()
@@ -316,14 +273,16 @@ def test_a_job_that_waits_for_a_stranger(tmp_path: Path) -> None:
     [
         ("", ()),
         ("--partition=gpu --time 1-00:00:00 -A vision", ("--partition=gpu", "--time 1-00:00:00", "-A vision")),
+        ("partition=gpu time=1:00:00 --comment a=b", ("--partition=gpu", "--time=1:00:00", "--comment a=b")),
         ("--comment='two words'", ('"--comment=two words"',)),
+        (r"""comment='say "a\b"'""", (r'"--comment=say \"a\\b\""',)),
     ],
 )
 def test_options_of_sbatch(text: str, lines: tuple[str, ...]) -> None:
     assert option_lines(text) == lines
 
 
-@pytest.mark.parametrize("text", ["gpu", "--comment='open", "--comment='a\nb'"])
+@pytest.mark.parametrize("text", ["gpu", "--time=1 2", "GPU=1", "--comment='open", "--comment='a\nb'"])
 def test_no_options_of_sbatch(text: str) -> None:
     with pytest.raises(MusketError, match="options of sbatch"):
         option_lines(text)
