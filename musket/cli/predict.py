@@ -13,8 +13,10 @@ from musket.cli.values import count, numbers
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
+    from musket.config.schema import ExperimentSpec
     from musket.experiment.facade import Experiment
     from musket.experiment.predict_files import Written
+    from musket.experiment.project import Project
 
 FORMATS = ("png", "npy", "csv", "rle")
 VIEWS = {"none": None, "horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
@@ -112,11 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:
-    """The experiment that the arguments name."""
+    """The experiment that the arguments name; of a search its best trial."""
     from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import CONFIG, find_project, load_spec, open_project
-    from musket.experiment.run_record import stored_run
+    from musket.experiment.project import CONFIG, find_project, open_project
+    from musket.experiment.task_places import places
 
     if arguments.name is None and not Path(CONFIG).is_file():
         raise MusketError("say which experiment: --name NAME, or a path of its config")
@@ -126,11 +128,25 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     else:
         project = open_project(arguments.project)
         config = project.config(given)
+    spec = _spec(config, project, arguments)
+    [(name, config), *others] = places(given, config, spec).items()
+    if others:
+        seeds = ", ".join([name, *(other for other, _ in others)])
+        raise MusketError(f"{given} was trained with several seeds, each an experiment of its own; name one: {seeds}")
+    if Layout(config) != Layout(spec.source):
+        spec = _spec(config, project, arguments)
+    return Experiment.from_spec(spec, project)
+
+
+def _spec(config: Path, project: Project | None, arguments: argparse.Namespace) -> ExperimentSpec:
+    """The config as it was trained, and as the arguments want it."""
+    from musket.artifacts.layout import Layout
+    from musket.experiment.project import load_spec
+    from musket.experiment.run_record import stored_run
+
     stored = stored_run(Layout(config)) or {}
     spec = load_spec(config, project=project, overrides=[*stored.get("overrides", ()), *arguments.overrides])
-    if arguments.tta is not None:
-        spec = spec.model_copy(update={"testTimeAugmentation": VIEWS[arguments.tta]})
-    return Experiment.from_spec(spec, project)
+    return spec if arguments.tta is None else spec.model_copy(update={"testTimeAugmentation": VIEWS[arguments.tta]})
 
 
 def _summary(written: Written, folder: Path) -> str:

@@ -211,6 +211,31 @@ def test_overrides_of_the_training_hold_unless_others_are_given(project: Path, i
     assert np.array_equal(found["given"], found["32"])
 
 
+def test_seeds_are_named_and_a_search_gives_its_best_trial(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = project / "experiments" / "masks"
+    seeded, searched = project / "experiments" / "seeded", project / "experiments" / "searched"
+    for number in (0, 1):
+        shutil.copytree(trained, seeded / str(number), dirs_exist_ok=True)
+        (seeded / str(number) / "config.yaml").rename(seeded / str(number) / "config_concrete.yaml")
+    config = (trained / "config.yaml").read_text()
+    (seeded / "config.yaml").write_text(config + "num_seeds: 2\n")
+    shutil.copytree(trained, searched / "trial3", dirs_exist_ok=True)
+    (searched / "config.yaml").write_text(
+        config.replace("lr: 0.01", "lr: rate") + "hyperparameters: {rate: [0.1, 0.2]}\n"
+    )
+    image = images / "a.png"
+    assert predict(project, "seeded", image, tmp_path) == 2
+    assert "name one: seeded/0, seeded/1" in capsys.readouterr().err
+    assert predict(project, "seeded/1", image, tmp_path / "seed") == 0
+    assert predict(project, "searched", image, tmp_path) == 2
+    assert "summary.yaml names no best trial" in capsys.readouterr().err
+    (searched / "summary.yaml").write_text("completed: true\nbest: {trial: 3}\n")
+    assert predict(project, "searched", image, tmp_path / "trial") == 0
+    assert np.array_equal(read(tmp_path / "seed" / "a.png"), read(tmp_path / "trial" / "a.png"))
+
+
 def test_what_cannot_be_read_is_recorded_and_the_rest_is_written(
     project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
