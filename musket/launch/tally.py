@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from musket.core.jobs import Failure, Job, Progress
@@ -43,8 +43,9 @@ class Unit:
 
     @property
     def share(self) -> tuple[float, float]:
-        """Of its work: what was done before this run, and what is done now (0 to 1)."""
-        return _share(self.first), 1.0 if self.state in ENDED else _share(self.progress)
+        """Of its work: what was done before this run, whole epochs, and what is done now (0 to 1)."""
+        before = None if self.first is None else replace(self.first, batch=0)
+        return _share(before), 1.0 if self.state in ENDED else _share(self.progress)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from musket.core.jobs import Failure, Job, Progress
 
 
 def job(key: str, do: str = "nothing", *after: str, devices: int = 1, **arguments: Any) -> Job:
-    return Job(key, "train", key.partition("/")[0], {"do": do, **arguments}, after, devices)
+    return Job(key, "train", key.rpartition("/")[0], {"do": do, **arguments}, after, devices)
 
 
 class Listed:
