@@ -82,7 +82,7 @@ class Ranks:
             parts.view(self.world, rows, -1).transpose(0, 1).reshape(rows * self.world, -1).view(values.dtype)[:whole]
         )
         joined = joined.view(whole, *values.shape[1:])
-        channels_last = values.ndim == 4 and not values.is_contiguous()
+        channels_last = values.ndim == 4 and values.stride(1) < values.stride(3)
         return joined.contiguous(memory_format=torch.channels_last) if channels_last else joined
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
