@@ -68,7 +68,8 @@ class Leftovers:
     Attributes:
         name: of the experiment; of the project's cache, its folder.
         folder: all of the files lie in it.
-        files: a summary first, so that an experiment half cleaned does not pass for a finished one.
+        files: the summary first, so that an experiment half cleaned does not pass for a finished one; a study last, for
+            it tells that trials are ours.
         bytes: what they take.
         layouts: of the experiment and of its seeds and trials; empty for a cache.
     """
@@ -105,7 +106,7 @@ def leftovers(name: str, folder: Path) -> Leftovers:
             raise TrainingError(f"{layout.folder} is being trained, by {who}; wait for it, or stop it first")
     files = [path for layout in layouts for path in _ours_of(layout)]
     files += [layout.config for layout in layouts[1:]]
-    files.sort(key=lambda path: path.name != layouts[0].summary.name)
+    files.sort(key=lambda path: 0 if path == layouts[0].summary else 2 if re.fullmatch(_STUDY, path.name) else 1)
     return Leftovers(name, folder, tuple(files), _bytes(files), layouts)
 
 
@@ -151,10 +152,12 @@ def _remove_empty(found: Leftovers) -> None:
 
 
 def _runs_below(folder: Path) -> Iterator[Layout]:
-    """Seeds and trials of an experiment: our own experiments in its folder."""
-    for child in sorted(_listed(folder)):
+    """Seeds of an experiment, and trials where there was a search: our own experiments in its folder."""
+    inside = _listed(folder)
+    searched = any(re.fullmatch(_STUDY, path.name) for path in inside)
+    for child in inside:
         config = child / (SEED_CONFIG if _SEED.fullmatch(child.name) else CONFIG)
-        ours = _SEED.fullmatch(child.name) or _TRIAL.fullmatch(child.name)
+        ours = _SEED.fullmatch(child.name) or (searched and _TRIAL.fullmatch(child.name))
         if ours and child.is_dir() and not child.is_symlink() and config.is_file():
             yield Layout(config)
             yield from _runs_below(child)

@@ -135,6 +135,16 @@ def test_what_is_ours_goes_and_what_is_not_stays(root: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == f"nothing to remove in {root}\n"
 
 
+def test_folders_called_trial_are_ours_only_where_there_was_a_search(root: Path) -> None:
+    folder = root / "experiments" / "small"
+    write(folder, ["trial1/config.yaml", "trial1/summary.yaml"])
+    assert clean(root, "--name", "small", "--yes") == 0
+    assert files(folder) == ["config.yaml", "trial1/config.yaml", "trial1/summary.yaml"]
+    write(folder, ["trials.db"])
+    assert clean(root, "--name", "small", "--yes") == 0
+    assert files(folder) == ["config.yaml"]
+
+
 def test_only_what_is_named(root: Path) -> None:
     assert clean(root, "--name", " small,small ", "--cache", "False", "-y") == 0
     assert files(root / "experiments" / "small") == ["config.yaml"]
