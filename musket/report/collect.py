@@ -14,7 +14,7 @@ from musket.losses.catalogue import LOSSES
 from musket.metrics.catalogue import Mode, adopt, direction
 from musket.report.best_epochs import Epochs, best_epoch, mean_row, metrics_files, read_epochs
 from musket.report.differences import Config, Leaves, leaves, with_common
-from musket.report.find_experiments import Found, State, find_experiments, seed_folders, state_of
+from musket.report.find_experiments import Found, State, find_experiments, seed_configs, state_of
 from musket.report.plain_yaml import read_plain
 
 PRIMARY = "val_binary_accuracy"
@@ -120,7 +120,7 @@ def _entry(
     found: Found, state: State, summary: Mapping[str, Any], written: dict[str, Any] | None, result: Collection
 ) -> Entry | None:
     """The figures of one experiment; None when it has none."""
-    seeds = [Layout(config) for config in seed_folders(found.layout)]
+    seeds = [Layout(config) for config in seed_configs(found.layout, summary)]
     records = [record for run in seeds or [found.layout] if (record := _record(run, result.troubles))]
     said: Mapping[str, Any] = records[0]["config"] if records else written or {}
     primary = str(said.get("primary_metric", PRIMARY))
@@ -242,8 +242,9 @@ def _config(
         views += [] if view is None else [view]
     trained = None
     if views:
-        different = {key for view in views for key, value in view.items() if views[0].get(key) != value}
-        trained = {key: "varies" if key in different else value for key, value in views[0].items()}
+        keys = {key: None for view in views for key in view}
+        trained = {key: views[0].get(key, "varies") for key in keys}
+        trained |= {key: "varies" for view in views for key, value in trained.items() if view.get(key) != value}
     return Config(_leaves(written, found.config, troubles), trained)
 
 

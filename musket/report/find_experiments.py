@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from musket.artifacts.layout import Layout
+from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
 from musket.core.errors import ArtifactError
 from musket.report.plain_yaml import read_plain
 
 State = Literal["finished", "unfinished", "failed", "never trained", "search", "without metrics"]
 """Of a ``search`` the trials have been trained, not the experiment itself."""
-
-CONFIG = "config.yaml"
-SEED_CONFIG = "config_concrete.yaml"
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,21 @@ def _configs(folder: Path, troubles: list[str], seen: set[tuple[int, int]], *, t
             yield from _configs(folder / entry.name, troubles, seen, top=False)
 
 
-def seed_folders(layout: Layout) -> list[Path]:
-    """Configs of the runs of an experiment with other seeds: ``0/config_concrete.yaml``, ``1/...``; in their order."""
+def seed_configs(layout: Layout, summary: Mapping[str, object]) -> list[Path]:
+    """Configs of the runs of an experiment with other seeds: ``0/config_concrete.yaml``, ``1/...``; in their order.
+
+    Those that the summary counts; if it counts none, all, unless the experiment has been trained without seeds since.
+    """
+    counted = summary.get("seeds")
     try:
-        names = [entry.name for entry in os.scandir(layout.folder) if entry.name.isdecimal()]
+        names = {entry.name for entry in os.scandir(layout.folder)}
     except OSError:
         return []
-    configs = (layout.folder / name / SEED_CONFIG for name in sorted(names, key=int))
+    if not isinstance(counted, Mapping) and "metrics" in names:
+        return []
+    numbers = sorted((name for name in names if name.isdecimal()), key=int)
+    wanted = [name for name in numbers if not isinstance(counted, Mapping) or name in counted]
+    configs = (layout.folder / name / SEED_CONFIG for name in wanted)
     return [config for config in configs if config.is_file()]
 
 
