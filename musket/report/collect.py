@@ -98,8 +98,9 @@ def collect(folder: Path, common_of: CommonOf = lambda _: None, *, unfinished: b
         if entry is not None:
             result.entries.append(entry)
         else:
-            searched = written is not None and "hyperparameters" in written
-            result.left_out["search" if searched else "without metrics"] += 1
+            search = written is not None and "hyperparameters" in written
+            if not search or found.config.parent != folder:  # whose trials are what is being compared
+                result.left_out["search" if search else "without metrics"] += 1
     return result
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from musket.config.read import resolve
 from musket.core.identity import examples
 from musket.report.compare import Column, Comparison, Value
 from musket.report.words import columns as in_columns
@@ -85,7 +86,8 @@ def _cell(column: Column, value: Value) -> str:
     if value is None:
         return "-" if column.kind == "metric" else ""
     if isinstance(value, str):
-        return shortened(value, _CELL)
+        number = resolve(value) if len(value) > 8 else None
+        return f"{number:.4g}" if isinstance(number, float) else shortened(value, _CELL)
     if column.kind != "metric":
         return f"{value:.4g}" if isinstance(value, float) else str(value)
     return f"{value:#.4g}".removesuffix(".")

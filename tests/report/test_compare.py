@@ -205,7 +205,8 @@ def test_who_is_left_out(tmp_path: Path) -> None:
         "running": "unfinished",
         "broken": "failed",
     }
-    assert [row[0] for row in report(tmp_path / "search").rows] == ["trial0"]
+    trials = report(tmp_path / "search")
+    assert (column(trials, "path"), dict(trials.left_out)) == (["trial0"], {})
 
 
 def test_runs_with_other_seeds_are_one_row(tmp_path: Path) -> None:

@@ -88,6 +88,14 @@ def test_nothing_is_best_where_there_is_nothing_to_choose() -> None:
     assert "*" not in "".join(shown(Comparison([PATH, LOSS], rows[:1], LOSS, None), 80))
 
 
+def test_drawn_values_of_a_search_are_shown_in_four_digits() -> None:
+    rows = [["a", "0.0016546772688481259", 0.5], ["b", "123456789", 0.6], ["c", "0.00012", 0.7]]
+    text = "\n".join(shown(Comparison([PATH, Column("lr", "config"), LOSS], rows, LOSS, None), 80))
+    assert " 0.001655 " in text
+    assert " 123456789 " in text
+    assert " 0.00012 " in text
+
+
 def test_many_rows_are_cut_on_a_terminal() -> None:
     rows = [[f"e/{number}", float(number)] for number in range(MAX_ROWS + 7)]
     report = Comparison([PATH, LOSS], rows, LOSS, None)
