@@ -15,14 +15,14 @@ from musket.training.catalogue import CALLBACKS
 from musket.training.hooks import Run
 
 
-def plain_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
+def plain_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Sequential:
     """Nothing in it depends on other samples of the batch, or on random numbers."""
     return torch.nn.Sequential(
         torch.nn.Conv2d(shape[2], 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, classes, 3, padding=1)
     )
 
 
-def normed_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
+def normed_net(shape: tuple[int, int, int], classes: int) -> torch.nn.Sequential:
     """The same with statistics of the batch."""
     first, *rest = plain_net(shape, classes)
     return torch.nn.Sequential(first, torch.nn.BatchNorm2d(4), *rest)

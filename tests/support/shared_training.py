@@ -137,8 +137,8 @@ def gathered(fabric: Fabric) -> list[torch.Tensor]:
     wholes += [
         maps % 3 == 0,
         maps.float().contiguous(memory_format=torch.channels_last),
-        maps[:, 0, 0],
-        maps[:, 0, 0, 0],
+        maps[:, 0, 0].clone(),
+        maps[:, 0, 0, 0].clone(),
     ]
     return [ranks.gather(whole[ranks.rank :: ranks.world], 5) for whole in wholes]
 
