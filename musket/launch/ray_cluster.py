@@ -198,9 +198,11 @@ class _Cluster:
             return
         slots = [self._share.slots(one) for one in self._machines()]
         self._largest = max([self._largest, *slots])
-        while (job := self._course.next(math.inf)) is not None and job.devices > self._largest:
+        most = min(self._largest, self._at_once)
+        while (job := self._course.next(math.inf)) is not None and job.devices > most:
             what = "GPUs" if self._share.gpu else f"times {self._share.cpus} cores"
-            said = f"{job.key}: needs {job.devices} {what} on one machine, and the largest has {self._largest}"
+            there_are = f"the largest has {most}" if most == self._largest else f"{most} are to be used at a time"
+            said = f"{job.key}: needs {job.devices} {what} on one machine, and {there_are}"
             self._course.failed(job, Failure("MusketError", said, usage=True, words=True))
         while (job := self._course.next(self._room(slots))) is not None and max(job.devices, 1) <= self._room(slots):
             self._course.queue.start(job)

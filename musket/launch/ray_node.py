@@ -89,8 +89,11 @@ def do(order: Order, desk: Any) -> tuple[str, Any]:
     """
     silence_telemetry()
     os.environ.update(devices.variables((), order.threads))  # read when the libraries are loaded, which is later
+    gpus = _gpus()
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides those of others only from jobs that have some
     there = _There(order, desk)
-    there.tell("began", _place())
+    there.tell("began", f"{socket.gethostname()} {devices.place(gpus)}")
     try:
         if order.version != VERSION:
             raise MusketError(
@@ -183,11 +186,11 @@ def _asked(method: Any, *arguments: Any) -> Any:
     return ray.get(method.remote(*arguments))
 
 
-def _place() -> str:
+def _gpus() -> list[str]:
+    """GPUs that Ray gave to this process."""
     import ray
 
-    gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    return f"{socket.gethostname()} {devices.place([str(one) for one in gpus])}"
+    return [str(one) for one in ray.get_runtime_context().get_accelerator_ids().get("GPU", [])]
 
 
 @contextlib.contextmanager

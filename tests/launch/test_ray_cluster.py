@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cluster_workers import notes
-from ray_nodes import children, environment, nothing_is_left, rays_own_warnings, two_nodes
+from ray_nodes import children, environment, nothing_is_left, two_nodes
 from recording import Listed, Record
 
 from musket.core.errors import MusketError
@@ -47,12 +47,6 @@ def lines(record: Record) -> list[str]:
 def cluster() -> Iterator[Any]:
     with two_nodes() as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def only_our_warnings() -> Iterator[None]:
-    with rays_own_warnings():
-        yield
 
 
 def run(jobs: Listed, worker: str, record: Record, cluster: Any, **options: Any) -> bool:
@@ -189,6 +183,28 @@ def test_a_job_too_large_for_every_machine(cluster: Any, tmp_path: Path) -> None
     failure = jobs.failures["unet/fold 0"]
     assert failure.usage
     assert "needs 3 times 1 cores on one machine, and the largest has 1" in failure.value
+
+
+def test_a_job_larger_than_what_is_to_be_used(cluster: Any, tmp_path: Path) -> None:
+    jobs = Listed(noting(tmp_path, "fold 0"))
+    assert run(jobs, "Noting", Record(), cluster, at_once=0) is False
+    assert "needs 1 times 1 cores on one machine, and 0 are to be used" in jobs.failures["unet/fold 0"].value
+
+
+@pytest.mark.slow
+def test_a_job_sees_the_gpu_it_was_given_and_no_other(cluster: Any, tmp_path: Path) -> None:
+    """The GPU is one that Ray is told of; no machine here needs to have it."""
+    node = cluster.add_node(num_cpus=1, num_gpus=1)
+    try:
+        jobs = Listed(noting(tmp_path, "fold 0"), replace(noting(tmp_path, "fold 1"), devices=0))
+        record = Record()
+        assert run(jobs, "Noting", record, cluster) is False
+    finally:
+        cluster.remove_node(node)
+    assert {note["key"]: note["sees"] for note in notes(tmp_path)} == {"unet/fold 0": "0", "unet/fold 1": ""}
+    places = dict(record.of("started"))
+    assert places["unet/fold 0"].endswith(" GPU 0")
+    assert places["unet/fold 1"].endswith(" CPU")
 
 
 @pytest.mark.slow

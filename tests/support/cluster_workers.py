@@ -36,6 +36,7 @@ class Noting:
                 "resume": (arguments.get("options") or {}).get("resume", False),
                 "changed": arguments.get("changed"),
                 "threads": os.environ.get("OMP_NUM_THREADS"),
+                "sees": os.environ.get("CUDA_VISIBLE_DEVICES"),
             },
         )
         do = arguments.get("do")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextlib.contextmanager
-def rays_own_warnings() -> Iterator[None]:
-    """Ray warns of its own plans (FutureWarning), and leaves pipes of the processes it starts to the collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", ResourceWarning)
-        yield
 
 
 @contextlib.contextmanager
@@ -37,7 +27,7 @@ def environment() -> Iterator[None]:
 @contextlib.contextmanager
 def two_nodes() -> Iterator[Any]:
     """Two nodes of one core each: a ``ray.cluster_utils.Cluster``. Nothing of it runs afterwards."""
-    with environment(), rays_own_warnings():
+    with environment():
         import ray
         from ray.cluster_utils import Cluster
 
