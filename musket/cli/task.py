@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -70,7 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _outcome([], stopped=False, as_json=arguments.json)
     if arguments.force_recalc:
         _forget_predictions(runs)
-    stopped = engines.run(Schedule(runs), arguments, root=project.root, single=len(runs) == 1)
+    # what tasks print goes elsewhere than the JSON
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        stopped = engines.run(Schedule(runs), arguments, root=project.root, single=len(runs) == 1)
     return 0 if stopped is None else _outcome(runs, stopped=stopped, as_json=arguments.json)
 
 
