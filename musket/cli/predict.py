@@ -151,7 +151,7 @@ def _spec(config: Path, project: Project | None, arguments: argparse.Namespace) 
 
 def _summary(written: Written, folder: Path) -> str:
     """What was done, in one line or two."""
-    rate = f", {written.images / written.seconds:.3g} a second" if written.images and written.seconds else ""
+    rate = f", {written.images / written.seconds:.3g} images/s" if written.images and written.seconds else ""
     of = f"fold {written.folds[0]}" if len(written.folds) == 1 else f"the mean of folds {_listed(written.folds)}"
     lines = [f"{_counted(written.images, 'image')} predicted by {of}, stage {written.stage}{rate}; written to {folder}"]
     if written.failed:
