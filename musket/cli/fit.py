@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.cli import engines
 from musket.cli.values import add_boolean, names, numbers, spellings
-from musket.core.errors import ConfigError
+from musket.core.errors import ConfigError, MusketError
 
 if TYPE_CHECKING:
     from musket.experiment.project import Project
@@ -93,10 +93,18 @@ def run(arguments: argparse.Namespace) -> int:
     if stopped is None:  # handed over to a cluster
         return 0
     code = _outcome(runs, stopped, as_json=arguments.json)
+    return code if stopped else max(code, _call_after_fit(project))
+
+
+def _call_after_fit(project: Project) -> int:
     from musket.experiment.fit_callbacks import run_after_fit
 
-    run_after_fit(project)
-    return code
+    try:
+        run_after_fit(project)
+    except MusketError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:

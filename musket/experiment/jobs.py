@@ -133,7 +133,7 @@ def _evaluate(
 def _task(experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console) -> Any:
     from musket.experiment.tasks import run_task
 
-    return run_task(experiment, arguments["task"], arguments.get("args") or {})
+    return run_task(experiment, arguments["task"], arguments.get("args") or {}, workplace.line)
 
 
 _KINDS: Mapping[str, Callable[..., Any]] = {
