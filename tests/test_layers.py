@@ -29,6 +29,7 @@ LEVELS = {
     "launch": 4,
     "cli": 5,
     "musket": 6,  # the package itself: musket/__init__.py and musket/__main__.py, which starts the commands
+    "templates": 7,  # what new projects begin with: code of users, that imports the package
     "musket_core": 7,  # the old names re-export everything, the commands among them
     "segmentation_pipeline": 7,
     "classification_pipeline": 7,

@@ -110,7 +110,7 @@ def override(root: Map, assignments: Iterable[str]) -> tuple[Map, list[Problem]]
     problems: list[Problem] = []
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        loc = _steps(name.strip())
+        loc = steps(name.strip())
         if not equals or not 0 < len(loc) <= MAX_DEPTH:
             problems.append(
                 Problem(0, 0, tidy(assignment), "write key=value, for example stages[0].lr=0.001", COMMAND_LINE)
@@ -406,7 +406,7 @@ def _moved(node: Node, place: Place) -> Node:
     return tree(plain(node), place)
 
 
-def _steps(name: str) -> Loc:
+def steps(name: str) -> Loc:
     """``stages[0].lr`` or ``stages.0.lr`` as steps; empty when it is no path."""
     if not _PATH.fullmatch(name):
         return ()
