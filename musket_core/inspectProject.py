@@ -1,4 +1,4 @@
-"""``python -m musket_core.inspectProject``: what the modules of a project define, as ``musket inspect-project``."""
+"""``python -m musket_core.inspectProject``: what the modules of a project define, as ``musket modules``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command, with arguments after its name; default: those of the process. Returns its exit code."""
-    return musket(["inspect-project", *(sys.argv[1:] if argv is None else argv)])
+    return musket(["modules", *(sys.argv[1:] if argv is None else argv)])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ MODULES = {
     "musket_core.analize": "analize",
     "musket_core.deps_download": "deps_download",
     "musket_core.cleanup": "clean",
-    "musket_core.inspectProject": "inspect-project",
+    "musket_core.inspectProject": "modules",
     "segmentation_pipeline.analize": "analize",
 }
 
@@ -150,7 +150,7 @@ def test_what_a_project_defines_is_listed(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "modules").mkdir()
     file = tmp_path / "modules" / "listed_parts.py"
     file.write_text(MODULE)
-    assert main(["inspect-project", "--project", str(tmp_path), "--out", str(tmp_path / "meta.yaml")]) == 0
+    assert main(["modules", "--project", str(tmp_path), "--out", str(tmp_path / "meta.yaml")]) == 0
     found: list[dict[str, Any]] = yaml.safe_load((tmp_path / "meta.yaml").read_text())["elements"]
     assert {each["name"]: each["kind"] for each in found} == KINDS
     lines = MODULE.splitlines()
@@ -167,11 +167,11 @@ def test_what_a_project_defines_is_listed(tmp_path: Path, capsys: pytest.Capture
         ],
     }
     capsys.readouterr()
-    assert main(["inspect-project", "--project", str(tmp_path)]) == 0
+    assert main(["modules", "--project", str(tmp_path)]) == 0
     assert "task            measure(m, limit)  modules/listed_parts.py:" in capsys.readouterr().out
-    assert main(["inspect-project", "--project", str(tmp_path), "--json"]) == 0
+    assert main(["modules", "--project", str(tmp_path), "--json"]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == found
     file.write_text("import absent_module\n")
     del sys.modules["listed_parts"]
-    assert main(["inspect-project", "--project", str(tmp_path)]) == 2
+    assert main(["modules", "--project", str(tmp_path)]) == 2
     assert f"{file}, line 1: ModuleNotFoundError" in capsys.readouterr().err

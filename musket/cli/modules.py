@@ -1,4 +1,4 @@
-"""``musket inspect-project``."""
+"""``musket modules``."""
 
 from __future__ import annotations
 
