@@ -18,7 +18,6 @@ from musket.launch.processes import Told, WorkerProcess, death, end_all
 from musket.launch.stopping import TIME_IS_UP, TOLD, finishing, stop_signals
 
 _PATIENCE = 5.0  # seconds that processes have to end by themselves
-_PATIENCE_AT_ONCE = 2.0
 
 
 def slots(
@@ -110,6 +109,8 @@ class _Pool:
                 continue
             if isinstance(event, Told):
                 self._hear(event)
+                if event.event in ("line", "progress"):
+                    continue  # nothing to assign, and there are many of these
             elif self.stopping and event == signal.SIGINT:
                 self._give_up()
                 return False
@@ -120,7 +121,7 @@ class _Pool:
 
     def end(self, *, at_once: bool) -> None:
         """End all processes, and come back when they are gone."""
-        end_all(self._alive, at_once=at_once, patience=_PATIENCE_AT_ONCE if at_once else _PATIENCE)
+        end_all(self._alive, patience=0 if at_once else _PATIENCE)
 
     def _stop(self, reason: str, *, again: bool = False) -> None:
         if self.stopping:

@@ -12,20 +12,26 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
 from musket.core.jobs import Job
 from musket.launch.worker_process import MARK
 
-_START = "import sys; sys.path[:] = sys.argv[2:]; from musket.launch.worker_process import main; main(sys.argv[1])"
+_START = """
+import sys
+worker, *sys.path = sys.argv[1:]
+del sys.argv[1:]
+from musket.launch.worker_process import main
+main(worker)
+"""
 _ENDS = re.compile(rb"(\n|" + MARK + rb")")
 _CHUNK = 1 << 16
 _LONGEST = 1 << 16  # of a line, in bytes
 _TAIL = 60  # lines printed last, kept for the report of a crash
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PATIENCE = 1.0  # seconds for pipes that something still holds whose process is gone
+_LAST = 10.0  # seconds for what was killed; only a process that hangs in a driver takes longer
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,11 @@ class WorkerProcess:
         """It is not needed any more. It goes by itself, within seconds."""
         self._order("end")
 
-    def kill(self, number: int) -> None:
-        """Send a signal to it and to all that it started."""
+    def kill(self) -> None:
+        """End it and all that it started, now. Files are written in one go, so none is left in pieces."""
         with self._ending:
             if not self._reaped:
-                self._signal_group(number)
+                self._kill_group()
 
     def join(self, seconds: float) -> bool:
         """Wait for its end. Returns whether it came."""
@@ -107,10 +113,10 @@ class WorkerProcess:
             stdin.write(json.dumps({"order": order, "data": data}).encode() + b"\n")
             stdin.flush()
 
-    def _signal_group(self, number: int) -> None:
+    def _kill_group(self) -> None:
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: no permission for a zombie's group
-                os.killpg(self.pid, number)
+                os.killpg(self.pid, signal.SIGKILL)
         else:
             self._process.kill()
 
@@ -151,7 +157,7 @@ class WorkerProcess:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._process.wait()
-        self._signal_group(_KILL)
+        self._kill_group()
         with self._ending:
             status = self._process.wait()
             self._reaped = True
@@ -162,24 +168,21 @@ class WorkerProcess:
         self._tell(Told(self, "gone", status))
 
 
-def end_all(processes: list[WorkerProcess], *, at_once: bool, patience: float) -> None:
+def end_all(processes: Sequence[WorkerProcess], *, patience: float) -> None:
     """End processes, and come back when all are gone.
 
     Args:
-        at_once: do not let them finish by themselves.
-        patience: seconds until they are killed.
+        patience: seconds that they have to end by themselves.
     """
-    for process in processes:
-        if at_once:
-            process.kill(signal.SIGTERM)
-        else:
+    if patience > 0:
+        for process in processes:
             process.end()
     latest = time.monotonic() + patience
     for process in processes:
         if not process.join(latest - time.monotonic()):
-            process.kill(_KILL)
+            process.kill()
     for process in processes:
-        process.join(patience)
+        process.join(_LAST)
 
 
 def death(status: int) -> str:

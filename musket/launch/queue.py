@@ -114,7 +114,8 @@ class Queue:
 
     def _ready(self) -> Iterator[Job]:
         if not self._stopped:
-            yield from (job for job in self.waiting if self._done.issuperset(job.after))
+            waiting = (job for job in self._order if job.key not in self._running)
+            yield from (job for job in waiting if self._done.issuperset(job.after))
 
     def _leave(self, job: Job) -> int:
         place = next(place for place, one in enumerate(self._order) if one.key == job.key)

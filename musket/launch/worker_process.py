@@ -18,10 +18,13 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from queue import SimpleQueue
 from typing import IO, Any
 
+from musket.core.errors import Stopped
 from musket.core.jobs import Job, Progress
+from musket.launch.stopping import TOLD
 from musket.launch.worker import failure_of, load_worker
 
 MARK = b"\x1e"
@@ -69,6 +72,10 @@ class Here:
     def stopping(self) -> str | None:
         return self._reason
 
+    def stop(self, reason: str) -> None:
+        """Have the job stop after the epoch under way."""
+        self._reason = self._reason or reason
+
     def tell(self, event: str, data: Any = None) -> None:
         """Say what happens.
 
@@ -87,7 +94,7 @@ class Here:
             if order["order"] == "do":
                 self.jobs.put(Job.from_data(order["data"]))
             elif order["order"] == "stop":
-                self._reason = order["data"]
+                self.stop(order["data"])
             else:
                 threading.Thread(target=_end_after_grace, daemon=True).start()
                 self.jobs.put(None)
@@ -102,6 +109,7 @@ def main(worker_name: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that gives orders
     here = Here(*_own_pipes())
+    _hear_sigterm(here)
     faulthandler.enable()
     threading.Thread(target=here.listen, daemon=True).start()
     try:
@@ -114,6 +122,8 @@ def main(worker_name: str) -> None:
     here.tell("ready")
     while (job := here.jobs.get()) is not None:
         try:
+            if reason := here.stopping():
+                raise Stopped(reason)
             event, data = "done", worker.perform(job, here)
             json.dumps(data)
         except BaseException as error:  # noqa: BLE001 (sys.exit in a user's code fails a job, not the worker)
@@ -127,6 +137,29 @@ def end_group() -> None:
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def _hear_sigterm(here: Here) -> None:
+    """Stop after the epoch on SIGTERM, which some send to all processes of a run. Forked ones are ended by it as usual.
+
+    It is held back while a process forks: one that arrived before the child's handler is gone would be lost.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: here.stop(TOLD))
+    if not hasattr(os, "register_at_fork"):
+        return
+
+    def hold(how: int) -> None:
+        signal.pthread_sigmask(how, [signal.SIGTERM])
+
+    def in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        hold(signal.SIG_UNBLOCK)
+
+    os.register_at_fork(
+        before=partial(hold, signal.SIG_BLOCK),
+        after_in_parent=partial(hold, signal.SIG_UNBLOCK),
+        after_in_child=in_child,
+    )
 
 
 def _end_after_grace() -> None:

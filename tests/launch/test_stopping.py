@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from processes_left import wait_until_gone
 from recording import job
+from workers import wait_for
 
 from musket.core.jobs import Job
 from musket.launch.stopping import stop_signals
@@ -110,8 +110,7 @@ def test_told_twice_a_job_in_this_process_is_interrupted(tmp_path: Path) -> None
     file = tmp_path / "pids"
     with driver("inline", job("a/fold 0", "hang", file=str(file)), job("b/fold 0")) as run:
         run.until("started", "a/fold 0")
-        while not file.exists():
-            time.sleep(0.01)
+        wait_for(file)
         run.send(signal.SIGINT)
         run.until("line", None)
         run.send(signal.SIGINT)
@@ -124,7 +123,7 @@ def test_a_second_sigterm_is_no_ctrl_c(tmp_path: Path) -> None:
     file = tmp_path / "go"
     meeting = job("a/fold 0", "meet", folder=str(tmp_path), name="here", others=["go"])
     with driver("local", meeting, job("a/fold 1")) as run:
-        run.until("started", "a/fold 0")
+        wait_for(tmp_path / "here")
         run.send(signal.SIGTERM)
         run.until("line", None)
         run.send(signal.SIGTERM)
@@ -135,7 +134,7 @@ def test_a_second_sigterm_is_no_ctrl_c(tmp_path: Path) -> None:
 def test_a_run_told_to_stop_that_was_over_anyway_was_not_stopped(tmp_path: Path) -> None:
     file = tmp_path / "go"
     with driver("local", job("a/fold 0", "meet", folder=str(tmp_path), name="here", others=["go"])) as run:
-        run.until("started", "a/fold 0")
+        wait_for(tmp_path / "here")
         run.send(signal.SIGINT)
         run.until("line", None)
         file.touch()
@@ -146,8 +145,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     files = [tmp_path / "first", tmp_path / "second"]
     hanging = [job(f"{file.name}/fold 0", "hang", file=str(file)) for file in files]
     with driver("local", *hanging, places=2) as run:
-        while not all(file.exists() for file in files):
-            time.sleep(0.01)
+        wait_for(*files)
         run.send(signal.SIGKILL)
         run.process.wait()
     wait_until_gone(*(pid for file in files for pid in json.loads(file.read_text())))
@@ -187,3 +185,20 @@ def test_other_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_sigterm_to_all_processes_lets_all_finish_their_epoch(tmp_path: Path) -> None:
+    files = [tmp_path / "first", tmp_path / "second"]
+    training = [job(f"{file.name}/fold 0", "train", file=str(file)) for file in files]
+    with driver("local", *training, places=2) as run:
+        for one in training:
+            run.until("progress", one.key)
+        for pid in (*(int(file.read_text()) for file in files), run.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        told = ["Stopped", "told to stop", True]
+        assert run.until("over")[1:] == [True, {"first/fold 0": told, "second/fold 0": told}, []]
+
+
+def test_pools_of_a_job_can_be_ended(tmp_path: Path) -> None:
+    with driver("local", job("a/fold 0", "pool")) as run:
+        assert run.until("over")[1:] == [False, {}, ["a/fold 0"]]

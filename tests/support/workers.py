@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -100,6 +101,15 @@ class Worker:
 
     def do_leave_thread(self, arguments: Any, workplace: Workplace) -> None:
         threading.Thread(target=time.sleep, args=(600,)).start()
+
+    def do_pool(self, arguments: Any, workplace: Workplace) -> None:
+        """A forked process that is ended by SIGTERM, as those of pools are."""
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        process.start()
+        process.terminate()
+        process.join()
+        if process.exitcode != -signal.SIGTERM:
+            raise RuntimeError(f"ended with {process.exitcode}")
 
     def do_fail_once(self, arguments: Any, workplace: Workplace) -> None:
         file = Path(arguments["file"])
