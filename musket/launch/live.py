@@ -242,7 +242,7 @@ def _summary(tally: Tally, width: int) -> Text:
         if amounts[state]
     ]
     said.append(f"{clock(tally.clock() - tally.began)} elapsed")
-    if math.isfinite(left) and ended < total:
+    if math.isfinite(left) and amounts["running"]:
         said.append(f"{clock(left)} left")
     line = Text("  ".join(said), style="bold", no_wrap=True, overflow="ellipsis")
     bar = width - line.cell_len - 3

@@ -126,4 +126,4 @@ def _share(progress: Progress | None) -> float:
     if progress is None:
         return 0.0
     epochs = progress.epoch + progress.batch / max(1, progress.batches)
-    return (progress.stage + epochs / max(1, progress.epochs)) / max(1, progress.stages)
+    return min(1.0, (progress.stage + epochs / max(1, progress.epochs)) / max(1, progress.stages))
