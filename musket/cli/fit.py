@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.download_deps:
         from musket.cli.deps_download import download
 
-        download(root)
+        if failed := download(root):
+            return failed
     project = open_project(root)
     chosen = _chosen(project, arguments)
     if not chosen:

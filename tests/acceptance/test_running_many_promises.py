@@ -107,7 +107,15 @@ def test_interrupted_once_it_finishes_the_epoch_and_goes_on_later(
     long = CONFIG.replace("epochs: 2", "epochs: 2000")
     root = write_project(tmp_path / "p", a=long)
     command = [sys.executable, "-m", "musket", "fit", "--project", str(root), "--num_workers", workers]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+        # whoever started the tests may have them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     rows = root / "experiments" / "a" / "metrics" / "metrics-0.0.csv"
     until = time.monotonic() + 120
     while not rows.exists() and time.monotonic() < until:
