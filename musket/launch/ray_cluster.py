@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +66,7 @@ def run(
     Raises:
         MusketError: Ray is not installed, or the cluster cannot be joined or has nothing to work with.
     """
-    ray = _ray()
+    ray = _ray(alone=address is None)
     heard: SimpleQueue[int] = SimpleQueue()
     with _connected(ray, address), stop_signals(heard.put):
         cluster = _Cluster(ray, Course(jobs, watcher), worker, watcher, cpus, at_once, bundle, retries)
@@ -276,13 +279,19 @@ def _in_words(ray: ModuleType, error: Exception) -> str:
     return "its process is gone: killed, out of memory, or with its machine"
 
 
-def _ray() -> ModuleType:
+def _ray(*, alone: bool) -> ModuleType:
     """Ray, imported only now and with its reports to the makers off.
+
+    Args:
+        alone: it will be started here. Only who knows a password of this run may use it then; Ray would write one into
+            the user's home.
 
     Raises:
         MusketError: it is not installed.
     """
     silence_telemetry()
+    if alone and "ray" not in sys.modules and not any(name.startswith("RAY_AUTH_") for name in os.environ):
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
         import ray.util.scheduling_strategies
@@ -302,12 +311,12 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
         told |= {"num_cpus": devices.cores(), "num_gpus": len(devices.visible_gpus()), "include_dashboard": False}
     try:
         ray.init(address or "local", **told)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         if address is None:
             raise MusketError(f"Ray does not start on this machine: {error}") from None
         raise MusketError(
             f"the Ray cluster at {address} cannot be joined: {error}. This machine must be part of it: "
-            "ray start --address=HOST:PORT, with the same versions of Ray and Python"
+            "ray start --address=HOST:PORT, with the same versions of Ray and Python, and the same token if one is used"
         ) from None
     try:
         yield

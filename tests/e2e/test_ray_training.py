@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from ray_nodes import two_nodes
+from ray_nodes import environment, two_nodes
 from recording import Record
 from toy_project import CONFIG, write_project
 
@@ -20,7 +21,7 @@ from musket.experiment.schedule import Schedule, job_arguments, run_of
 from musket.launch import ray_cluster
 from musket.launch.bundle import Bundle
 
-pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 
 EPOCHS = 6
 SLOW = """\
@@ -52,6 +53,12 @@ def results(root: Path) -> dict[str, Any]:
     weights = {path.name: path.read_bytes() for path in (home / "weights").glob("*.weights")}
     metrics = {path.name: pd.read_csv(path).to_csv() for path in (home / "metrics").glob("*.csv")}
     return weights | metrics
+
+
+@pytest.fixture(autouse=True, scope="module")
+def surroundings() -> Iterator[None]:
+    with environment():
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from musket.launch import ray_cluster
 from musket.launch.bundle import Bundle
 from musket.launch.ray_cluster import Share, share
 
-pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 
 
 def noting(folder: Path, key: str, kind: Any = "train", after: tuple[str, ...] = (), **arguments: Any) -> Job:
@@ -41,6 +42,12 @@ def counting(root: Path, fold: int, *, epochs: int = 5, seconds: float = 0.2) ->
 
 def lines(record: Record) -> list[str]:
     return [text for _, text in record.of("line")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def surroundings() -> Iterator[None]:
+    with environment():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +242,7 @@ def test_no_cluster_at_this_address(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_ray_of_its_own_is_ended(tmp_path: Path) -> None:
     before, jobs = children(), Listed(noting(tmp_path, "fold 0", fold=0))
-    with environment():
-        assert ray_cluster.run(jobs, "cluster_workers:Noting", Record(), cpus=1) is False
+    assert ray_cluster.run(jobs, "cluster_workers:Noting", Record(), cpus=1) is False
     assert jobs.values == {"unet/fold 0": {"fold": 0}}
     assert nothing_is_left(before)
 
