@@ -68,7 +68,8 @@ def _experiment(arguments: argparse.Namespace) -> int:
     if not (root / "experiments").is_dir():
         raise MusketError(f"{root} is no project: it has no folder experiments; musket new PROJECT makes one")
     project = Project(root) if arguments.source is None else open_project(root)
-    print(new_experiment(project, name, arguments.source, arguments.overrides, arguments.kind))
+    made = new_experiment(project, name, arguments.source, arguments.overrides, arguments.kind).absolute()
+    print(made.relative_to(Path.cwd()) if made.is_relative_to(Path.cwd()) else made)
     there = [] if arguments.project is None else [f"cd {shlex.quote(str(root))}"]
     _tell_next(*there, f"musket check {shlex.quote(name)}", f"musket fit --name {shlex.quote(name)}")
     return 0

@@ -182,3 +182,31 @@ def test_everything_that_can_be_named_has_a_line_of_its_own() -> None:
     listed = {(name, summary) for entries in kinds.values() for name, summary, _ in entries}
     assert {(entry.name, entry.summary) for entry in built_in} <= listed
     assert ("resnet34", "", []) in kinds["backbones"]
+
+
+def test_generic_parse_takes_a_file_a_folder_or_a_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from musket_core import generic
+
+    (root / "common.yaml").write_text("batch: 3\n")
+    (root / "extra.yaml").write_text("lr: 0.5\nclasses: 7\n")
+    monkeypatch.chdir(root)
+    config = root / "experiments" / "deep" / "fpn" / "config.yaml"
+    for given in (config, config.parent, "deep/fpn"):
+        spec = generic.parse(given).spec
+        assert (spec.batch, spec.lr, spec.classes) == (3, None, 1)
+        spec = generic.parse(given, extra="extra.yaml").spec
+        assert (spec.batch, spec.lr, spec.classes) == (3, 0.5, 1)
+
+
+def test_packages_of_two_projects_may_have_the_same_name(tmp_path: Path) -> None:
+    found = []
+    for number in (1, 2):
+        root = project(
+            tmp_path / str(number), own_uses="from own_package.inner import number\ndef getTrain(): return number\n"
+        )
+        package = root / "modules" / "own_package"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "inner.py").write_text(f"number = {number}\n")
+        found.append(open_project(root).find("getTrain")())
+    assert found == [1, 2]
