@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sbatch",
         metavar="OPTIONS",
         default="",
-        help='with --engine slurm: further options of sbatch, "--partition=gpu --time=12:00:00"',
+        help='with --engine slurm: further options of sbatch, "partition=gpu time=12:00:00"',
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 Kind = Literal["prepare", "train", "evaluate", "task"]
@@ -36,6 +36,11 @@ class Job:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Job:
         return cls(**{**data, "after": tuple(data["after"])})
+
+    def resumed(self) -> Job:
+        """The same job, going on from what its last try left."""
+        options = {**(self.arguments.get("options") or {}), "resume": True}
+        return replace(self, arguments={**self.arguments, "options": options})
 
 
 @dataclass(frozen=True)

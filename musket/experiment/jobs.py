@@ -6,13 +6,14 @@ import contextlib
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigWarning
-from musket.core.jobs import Job, Workplace
+from musket.core.jobs import Failure, Job, Workplace
 from musket.core.runtime import make_fabric, silence_telemetry
 from musket.core.types import Unit
 
@@ -49,6 +50,12 @@ class Worker:
         with _warnings_told(workplace):
             experiment = self._open(job.arguments)
             return do(experiment, job.arguments, workplace, _console(workplace, quiet=not experiment.spec.verbose))
+
+    def refused(self, job: Job, failures: Sequence[tuple[Job, Failure]]) -> None:
+        """A job is not done, because others it needs failed where nobody kept their failures."""
+        from musket.experiment.schedule import record_failures
+
+        record_failures(Layout(Path(job.arguments["config"])), failures)
 
     def _open(self, arguments: Mapping[str, Any]) -> Experiment:
         wanted = json.dumps([arguments.get(name) for name in OPENING])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -125,7 +125,7 @@ class PlainRun:
         tried = self._tried.get(job.key, 0)
         if job.kind == "train" and tried < self.retries and not failure.usage:
             self._tried[job.key] = tried + 1
-            return [resumed(job)]
+            return [job.resumed()]
         self.failures.append((job, failure))
         if job.kind != "task":
             record_failures(self.layout, self.failures)
@@ -192,12 +192,6 @@ class Schedule:
     def _owned(self, run: ExperimentRun, jobs: Sequence[Job]) -> list[Job]:
         self._owners |= dict.fromkeys((job.key for job in jobs), run)
         return list(jobs)
-
-
-def resumed(job: Job) -> Job:
-    """The same job, going on from the states its last try left."""
-    options = {**(job.arguments.get("options") or {}), "resume": True}
-    return replace(job, arguments={**job.arguments, "options": options})
 
 
 def record_failures(layout: Layout, failures: Sequence[tuple[Job, Failure]]) -> None:

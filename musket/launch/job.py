@@ -20,7 +20,7 @@ from musket.artifacts.files import in_words, write_atomic
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.jobs import Failure, Job, Progress
 from musket.launch import slurm
-from musket.launch.worker import failure_of, load_worker, resumed
+from musket.launch.worker import failure_of, load_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,7 +134,7 @@ def perform(file: Path, place: int, here: Here, *, resume: bool = False) -> Fail
         elif (wanted := _as_prepared(job, endings)) is None:
             here.line(f"{job.key}: nothing to do")
         else:
-            value = worker.perform(resumed(wanted) if resume and job.kind == "train" else wanted, here)
+            value = worker.perform(wanted.resumed() if resume and job.kind == "train" else wanted, here)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is, those that need this job read it)
         failure = failure_of(error)
     ending = {"key": job.key, "value": value, "failure": None if failure is None else asdict(failure)}

@@ -25,7 +25,6 @@ from musket.launch.bundle import Bundle
 from musket.launch.course import Course
 from musket.launch.ray_node import Desk, Message, Order, do
 from musket.launch.stopping import stop_signals
-from musket.launch.worker import resumed
 
 RETRIES = 3
 _EVERY = 0.2  # seconds between two looks at messages
@@ -261,7 +260,7 @@ class _Cluster:
         elif task.attempt < self._retries:
             again = "goes on" if job.kind == "train" else "is done again"
             self._watcher.line(job, f"{why}; {again} elsewhere (attempt {task.attempt + 2} of {self._retries + 1})")
-            self._start(resumed(job) if job.kind == "train" else job, task.attempt + 1)
+            self._start(job.resumed() if job.kind == "train" else job, task.attempt + 1)
         else:
             told = why if not self._retries else f"{why}, {self._retries + 1} times in all"
             self._course.failed(job, Failure("WorkerDied", told, str(error), died=True, words=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from dataclasses import replace
 from typing import Any, Protocol
 
 from musket.core.errors import AlreadyFinished, ConfigChanged, ConfigError, MusketError, Stopped
@@ -36,9 +35,3 @@ def failure_of(error: BaseException) -> Failure:
         usage=isinstance(error, (ConfigError, ConfigChanged, AlreadyFinished)),
         words=isinstance(error, MusketError),
     )
-
-
-def resumed(job: Job) -> Job:
-    """The same job, going on from what its last try left."""
-    options = {**(job.arguments.get("options") or {}), "resume": True}
-    return replace(job, arguments={**job.arguments, "options": options})
