@@ -100,10 +100,10 @@ def test_check_warns_of_old_keys_and_refuses_what_is_not_there(musket: Run, conf
     code, out, err = musket("check", config)
     assert code == 0
     assert err.startswith(f"warning: {config}: line 9 saveLast: nothing ever read it; ignored")
-    config.write_text(CONFIG + "num_seeds: 3\n")
+    config.write_text(CONFIG + "declarations: {a: [b]}\n")
     code, out, err = musket("check", config)
     assert (code, out) == (2, "")
-    assert "line 9  num_seeds  not available yet: num_seeds" in err
+    assert "line 9  declarations  not available yet: declarations" in err
 
 
 def test_check_of_nothing(musket: Run, tmp_path: Path) -> None:
