@@ -18,6 +18,7 @@ KEY = "hyperparameters"
 _FORMS = "write [min, max], {range: [min, max], type: integer} or {enum: [...]}"
 _TYPES = {"float": "float", "integer": "integer", "int": "integer"}
 _MOST_POINTS = 32
+_CROOKED = 0.4719
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,10 @@ class Range:
 
     @property
     def middle(self) -> float:
-        """A value about the middle: no whole number unless all are, so that places that take only those are found."""
-        if self.is_whole:
-            return round(self._at(0.5))
-        values = [self._at(share) for share in (0.5, 0.45, 0.437)]
-        return next((value for value in values if value != round(value)), values[0])
-
-    def _at(self, share: float) -> float:
-        if self.log:
-            return self.low * (self.high / self.low) ** share
-        return self.low + (self.high - self.low) * share
+        """A value about the middle: unless all are whole it is a crooked one, which tells where only those will do."""
+        share = 0.5 if self.is_whole else _CROOKED
+        value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
+        return round(value) if self.is_whole else value
 
     def examples(self) -> tuple[float, ...]:
         return (self.middle, self.low, self.high)

@@ -108,8 +108,8 @@ def test_examples_are_inside_and_at_the_ends() -> None:
     points = example_points({**space, "c": Choice(("x", "y", "z", "w"))})
     assert [point["n"] for point in points] == [5, 2, 8, 8]
     assert [point["c"] for point in points] == ["x", "y", "z", "w"]
-    assert points[0]["r"] == 4.5  # about the middle, and no whole number
-    assert points[0]["log"] == pytest.approx(1e-2)
+    assert points[0]["r"] == pytest.approx(4.719)  # about the middle, and no whole number, nor a multiple of one
+    assert points[0]["log"] == pytest.approx(10 ** (-4 * (1 - 0.4719)))
     assert [(point["r"], point["log"]) for point in points[1:3]] == [(0.0, 1e-4), (10.0, 1.0)]
 
 
@@ -146,7 +146,7 @@ def test_values_come_to_stand_where_they_are_named() -> None:
 
 def test_a_config_is_checked_with_examples(words: Vocabulary) -> None:
     spec = check_text(TEMPLATE, vocabulary=words)
-    assert (spec.lr, spec.batch, spec.stages[0].epochs) == (pytest.approx(1e-3), 4, 2)
+    assert (spec.lr, spec.batch, spec.stages[0].epochs) == (pytest.approx(10 ** (-4 + 2 * 0.4719)), 4, 2)
     assert spec.place("lr").line == 5
     assert space_of(spec) == {
         "rate": Range(1e-4, 1e-2, log=True),
@@ -160,8 +160,11 @@ def test_problems_stand_where_the_config_has_them(words: Vocabulary) -> None:
     found = said(text, words)
     assert found[0].startswith("4 loss: ")
     assert "dyce_loss" in found[0]
-    assert found[0].endswith("(where share=0.5)")
-    assert found[1:] == ["9 stages[0].epochs: found 2.5; must be a whole number (where n=2.5)"]
+    assert found[0].endswith("(where share=0.4719)")
+    assert found[1:] == [
+        "6 batch: found 4.8314; must be a whole number (where n=2.4157)",
+        "9 stages[0].epochs: found 2.4157; must be a whole number (where n=2.4157)",
+    ]
 
 
 def test_ends_of_ranges_are_checked_too(words: Vocabulary) -> None:
@@ -204,9 +207,9 @@ def test_other_problems_are_told_once_and_plainly(words: Vocabulary) -> None:
 def test_a_config_may_take_its_parameters_from_elsewhere(words: Vocabulary) -> None:
     text = TEMPLATE.partition("hyperparameters")[0].replace("2*n", "2").replace("epochs: n", "epochs: 1")
     common = "hyperparameters: {rate: [0.1, 0.2], share: [0, 1]}\n"
-    assert check_text(text, vocabulary=words, common=common).lr == pytest.approx(0.15)
+    assert check_text(text, vocabulary=words, common=common).lr == pytest.approx(0.14719)
     overrides = ["hyperparameters.rate=[0.5, 0.7]", "hyperparameters.share=[0,1]"]
-    assert check_text(text, vocabulary=words, overrides=overrides).lr == pytest.approx(0.6)
+    assert check_text(text, vocabulary=words, overrides=overrides).lr == pytest.approx(0.59438)
     found = problems(text, words, overrides=["hyperparameters.rate=3", "loss=dice_loss"])
     assert [(problem.where, problem.key) for problem in found] == [("command line", "hyperparameters.rate")]
 
