@@ -382,6 +382,7 @@ def _meaning(
         return spec, [*findings, *found], remarks
     findings += [*of_heads, *output_checks.check_network(spec, options, absent, vocabulary)]
     findings += output_checks.check_losses(spec, absent, vocabulary)
+    findings += [] if absent & {"batch", "gpus"} else cross_checks.check_shares(spec)
     remarks += output_checks.doubtful_losses(spec, absent, vocabulary)
     network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}

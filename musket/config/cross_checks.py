@@ -143,6 +143,30 @@ def check_images(spec: ImageSpec, absent: Collection[str]) -> Findings:
             yield Finding(at, "changes training images only; put it under augmentation", key=True)
 
 
+def check_shares(spec: NetworkSpec) -> Findings:
+    """Several devices share every batch equally."""
+    if words := unfit_shares(spec):
+        yield Finding(("gpus",), words)
+
+
+def unfit_shares(spec: NetworkSpec) -> str | None:
+    """Why batches cannot be shared by the devices, and what would do; None: they can."""
+    batch, count = spec.batch, spec.gpus
+    if batch % count:
+        sizes = " or ".join(str(size) for size in (batch // count * count, (batch // count + 1) * count) if size)
+        counts = [number for number in range(1, count) if batch % number == 0]
+        return (
+            f"batch is that of all devices together, and {batch} cannot be shared by {count} of them equally; set "
+            f"batch to {sizes}, or gpus to {' or '.join(map(str, counts[-2:]))}"
+        )
+    if batch == count > 1 and (spec.mixup or spec.cutmix):
+        return (
+            f"batch: {batch} leaves each of {count} devices a single sample, and mixup and cutmix mix samples of one "
+            f"device; set batch to {2 * count}"
+        )
+    return None
+
+
 def without_effect(spec: ExperimentSpec) -> Findings:
     """Keys that are fine but do nothing here."""
     if isinstance(spec, ClassificationSpec):

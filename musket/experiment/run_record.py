@@ -41,7 +41,7 @@ def run_record(context: FitContext, project: Project | None = None) -> dict[str,
         "folds": len(context.data.folds),
         "data": _data_record(context.spec, context.data),
         "device": str(fabric.device.type),
-        "devices": _device_names(fabric),
+        "devices": _device_names(fabric, context.spec.gpus),
         "precision": str(fabric._precision.precision),
         "versions": _versions(),
         **git_record(context.layout.folder),
@@ -121,14 +121,14 @@ def _data_record(spec: NetworkSpec, data: PreparedData) -> dict[str, Any]:
     return found | label_meaning(data.dataset, spec) | ({"labels": digest} if digest else {})
 
 
-def _device_names(fabric: Fabric) -> list[str]:
-    """Devices of one network, as their makers call them."""
+def _device_names(fabric: Fabric, count: int) -> list[str]:
+    """The ``count`` devices of one network, as their makers call them."""
     if fabric.device.type != "cuda":
         return [platform.processor() or platform.machine()]
     import torch
 
     first = fabric.device.index or 0
-    return [torch.cuda.get_device_name(first + each) for each in range(fabric.world_size)]
+    return [torch.cuda.get_device_name(first + each) for each in range(count)]
 
 
 def _versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import torch
 
+from musket.config.cross_checks import unfit_shares
 from musket.core.errors import ConfigWarning, TrainingError
 from musket.core.process_group import Link, run_together
 from musket.core.runtime import accelerator_of, join_ranks, meeting_point, silence_telemetry
@@ -64,21 +65,11 @@ def check_devices(spec: NetworkSpec) -> None:
     Raises:
         MusketError: says what would do.
     """
-    count, batch = spec.gpus, spec.batch
+    count = spec.gpus
     if count == 1:
         return
-    if batch % count:
-        fitting = " or ".join(str(size) for size in (batch // count * count, (batch // count + 1) * count) if size)
-        shares = ", ".join(str(number) for number in range(1, count) if batch % number == 0)
-        raise TrainingError(
-            f"batch is that of all devices together, and {batch} cannot be shared by {count} of them equally. Set "
-            f"batch to {fitting}, or gpus to {shares}"
-        )
-    if batch == count and (spec.mixup or spec.cutmix):
-        raise TrainingError(
-            f"batch: {batch} leaves each of {count} devices a single sample, and mixup and cutmix mix samples of one "
-            f"device. Set batch to {2 * count}"
-        )
+    if unfit := unfit_shares(spec):
+        raise TrainingError(unfit)
     if accelerator_of(count) == "cpu":
         warnings.warn(
             f"gpus: {count}, and no GPU here: {count} processes share the cores. That is for trying out only; "

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import musket
 from musket.artifacts import records
-from musket.core.errors import ConfigWarning, MusketError, Stopped, TrainingError
+from musket.core.errors import ConfigError, ConfigWarning, MusketError, Stopped, TrainingError
 from musket.core.jobs import Progress
 from musket.core.runtime import make_fabric
 from musket.core.types import Unit
@@ -135,9 +135,9 @@ def test_a_dataset_that_cannot_be_handed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("batch", "gpus", "said"),
     [
-        (10, 4, "10 cannot be shared by 4 of them equally. Set batch to 8 or 12, or gpus to 1, 2"),
-        (3, 4, "3 cannot be shared by 4 of them equally. Set batch to 4, or gpus to 1, 3"),
-        (9, 2, "9 cannot be shared by 2 of them equally. Set batch to 8 or 10, or gpus to 1"),
+        (10, 4, "10 cannot be shared by 4 of them equally; set batch to 8 or 12, or gpus to 1 or 2"),
+        (3, 4, "3 cannot be shared by 4 of them equally; set batch to 4, or gpus to 1 or 3"),
+        (9, 2, "9 cannot be shared by 2 of them equally; set batch to 8 or 10, or gpus to 1"),
     ],
 )
 def test_a_batch_that_cannot_be_shared(batch: int, gpus: int, said: str, tmp_path: Path) -> None:
@@ -145,10 +145,12 @@ def test_a_batch_that_cannot_be_shared(batch: int, gpus: int, said: str, tmp_pat
     with pytest.raises(TrainingError, match=said):
         ours.fit(toy.Drawn(60))
     assert not ours.layout.in_progress.exists()
+    with pytest.raises(ConfigError, match=rf"gpus +batch is that of all devices together, and {said}"):
+        toy.experiment(tmp_path, batch=batch, gpus=gpus)
 
 
 def test_mixtures_need_two_samples_of_a_device(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"a single sample, and mixup and cutmix mix .* Set batch to 8"):
+    with pytest.raises(TrainingError, match=r"a single sample, and mixup and cutmix mix .*; set batch to 8"):
         check_devices(experiment(tmp_path, 4, mixup=0.2).spec)
 
 
