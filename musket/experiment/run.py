@@ -89,10 +89,10 @@ def begin(context: FitContext) -> tuple[list[Unit], bool]:
         MusketError: whatever went wrong, in words.
     """
     spec, layout, options = context.spec, context.layout, context.options
+    check_devices(spec)
     record = run_record(context, context.project)
     plan = units(len(context.data.folds), len(spec.stages), options.folds, options.first_stage, seed=spec.random_state)
     changed = _check_record(record, context, plan)
-    check_devices(spec)
     for unit in plan:
         check_unit(context, unit)
     check_network(context)

@@ -78,10 +78,8 @@ class Ranks:
         octets = values.contiguous().view(rows, -1).view(torch.uint8)  # not every backend knows every type
         parts = octets.new_empty(self.world * rows, octets.shape[1])
         distributed.all_gather_into_tensor(parts, octets)
-        joined = (
-            parts.view(self.world, rows, -1).transpose(0, 1).reshape(rows * self.world, -1).view(values.dtype)[:whole]
-        )
-        joined = joined.view(whole, *values.shape[1:])
+        in_order = parts.view(self.world, rows, -1).transpose(0, 1).reshape(parts.shape)
+        joined = in_order.view(values.dtype)[:whole].view(whole, *values.shape[1:])
         channels_last = values.ndim == 4 and values.stride(1) < values.stride(3)
         return joined.contiguous(memory_format=torch.channels_last) if channels_last else joined
 
