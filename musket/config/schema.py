@@ -152,7 +152,7 @@ class ExperimentSpec(_Model):
     verbose: Level = 1
     """How much is printed while training: 0 nothing, 1 progress, 2 one line per epoch. Default 1."""
     gpus: Several = 1
-    """Devices per network (data parallel). Default 1."""
+    """Devices per network (data parallel); they share every batch equally. Default 1."""
     num_seeds: Several | None = None
     """Run the whole experiment this many times with different seeds. Default: once."""
     hyperparameters: FreeMap = {}
