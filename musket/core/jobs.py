@@ -35,7 +35,9 @@ class Job:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Job:
-        return cls(**{**data, "after": tuple(data["after"])})
+        given: dict[str, Any] = {**data}
+        given["after"] = tuple(given["after"])
+        return cls(**given)
 
     def resumed(self) -> Job:
         """The same job, going on from what its last try left."""
