@@ -16,16 +16,31 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
-class ProjectCode:
-    """The modules of a project as they are now.
+class CodeFile:
+    """What one file says.
 
     Attributes:
-        root: the project's folder.
-        trees: what every file says.
+        module: its dotted name.
+        names: what it defines and registers.
+        imports: dotted names of what it imports, wherever in it, and of the packages around them.
+        digest: of its bytes.
     """
 
-    root: Path
-    trees: Mapping[Path, ast.Module]
+    module: str
+    names: frozenset[str]
+    imports: frozenset[str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class ProjectCode:
+    """The modules of a project as they are now: read once, asked for many experiments.
+
+    Attributes:
+        files: by path relative to the project, with ``/``.
+    """
+
+    files: Mapping[str, CodeFile]
 
     def used(self, config: Mapping[str, Any]) -> dict[str, str]:
         """The files that a config needs.
@@ -39,45 +54,50 @@ class ProjectCode:
         Returns:
             path relative to the project -> digest of the file's bytes; sorted.
         """
-        files = {self._module(path): path for path in self.trees}
+        paths = {file.module: path for path, file in self.files.items()}
         words = set(_words(config))
         imports = config.get("imports") or ()
         listed = {imports} if isinstance(imports, str) else set(imports)
-        waiting = [path for name, path in files.items() if name in listed or words & set(_names(self.trees[path]))]
-        used: set[Path] = set()
+        waiting = [path for path, file in self.files.items() if file.module in listed or words & file.names]
+        used: set[str] = set()
         while waiting:
             path = waiting.pop()
             if path not in used:
                 used.add(path)
-                waiting += [files[name] for name in self._imported(path) if name in files]
-        return {path.relative_to(self.root).as_posix(): _digest(path) for path in sorted(used)}
-
-    def _module(self, path: Path) -> str:
-        parts = path.relative_to(self.root / FOLDER).with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-    def _imported(self, path: Path) -> Iterator[str]:
-        """Dotted names of what a file imports, wherever in it, and of the packages around them."""
-        package = list(path.relative_to(self.root / FOLDER).parts[:-1])
-        for node in ast.walk(self.trees[path]):
-            names: Iterable[list[str]] = ()
-            if isinstance(node, ast.Import):
-                names = [alias.name.split(".") for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                anchor = package[: len(package) - node.level + 1] if node.level else []
-                source = [*anchor, *(node.module.split(".") if node.module else [])]
-                names = [[*source, alias.name] for alias in node.names]
-            for parts in names:
-                yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+                waiting += [paths[name] for name in self.files[path].imports if name in paths]
+        return {path: self.files[path].digest for path in sorted(used)}
 
 
 def read_code(root: Path) -> ProjectCode:
     """Read the modules of a project. Whoever imports one that is no Python says what is wrong with it."""
-    trees = {}
+    files = {}
     for path in sorted((root / FOLDER).rglob("*.py")):
         with contextlib.suppress(OSError, SyntaxError, ValueError):
-            trees[path] = ast.parse(path.read_bytes())
-    return ProjectCode(root, trees)
+            files[path.relative_to(root).as_posix()] = _read(path, path.relative_to(root / FOLDER))
+    return ProjectCode(files)
+
+
+def _read(path: Path, below: Path) -> CodeFile:
+    """What a file says. ``below`` is its path inside of the modules."""
+    text = path.read_bytes()
+    tree = ast.parse(text)
+    parts = below.parts[:-1] if below.stem == "__init__" else below.with_suffix("").parts
+    imports = frozenset(_imported(tree, list(below.parts[:-1])))
+    return CodeFile(".".join(parts), frozenset(_names(tree)), imports, hashlib.sha256(text).hexdigest()[:16])
+
+
+def _imported(tree: ast.Module, package: list[str]) -> Iterator[str]:
+    """Dotted names of what a file in this package imports, and of the packages around them."""
+    for node in ast.walk(tree):
+        names: Iterable[list[str]] = ()
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            anchor = package[: len(package) - node.level + 1] if node.level else []
+            source = [*anchor, *(node.module.split(".") if node.module else [])]
+            names = [[*source, alias.name] for alias in node.names]
+        for parts in names:
+            yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 def differences(stored: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
@@ -121,7 +141,3 @@ def _texts(node: ast.AST) -> Iterator[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and _WORD.fullmatch(inner.value):
             yield inner.value
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
