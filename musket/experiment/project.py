@@ -63,7 +63,7 @@ class Project:
 
     def experiment_names(self) -> list[str]:
         """Every experiment, sorted. Nested folders give names with ``/``; nothing below a config is searched."""
-        return sorted(_experiments(self.experiments, ""))
+        return sorted(_experiments(self.experiments))
 
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""
@@ -77,14 +77,14 @@ class Project:
         return path
 
 
-def _experiments(folder: Path, prefix: str) -> Iterable[str]:
-    if not folder.is_dir():
+def _experiments(folder: Path, prefix: str = "", above: tuple[Path, ...] = ()) -> Iterable[str]:
+    if not folder.is_dir() or (here := folder.resolve()) in above:  # a link back to a folder above
         return
     for child in folder.iterdir():
         if (child / CONFIG).is_file():
             yield prefix + child.name
         elif child.is_dir() and not child.name.startswith("."):
-            yield from _experiments(child, f"{prefix}{child.name}/")
+            yield from _experiments(child, f"{prefix}{child.name}/", (*above, here))
 
 
 def find_project(path: str | Path) -> tuple[Project | None, Path]:

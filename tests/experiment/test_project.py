@@ -55,6 +55,16 @@ def test_experiments_are_named_by_their_path(root: Path) -> None:
     assert found.data == root / "data"
 
 
+def test_links_back_to_a_folder_above_are_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (root / "experiments" / "unet").rename(tmp_path / "elsewhere" / "unet")
+    (root / "experiments" / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "experiments" / "again").symlink_to(root / "experiments")
+    (root / "experiments" / "deep" / "up").symlink_to("..")
+    (tmp_path / "elsewhere" / "back").symlink_to(root / "experiments")
+    assert open_project(root).experiment_names() == ["deep/er/fpn", "deep/fpn", "linked/unet"]
+
+
 def test_root_is_the_nearest_parent_with_modules_else_that_of_experiments(root: Path) -> None:
     config = root / "experiments" / "deep" / "fpn" / "config.yaml"
     assert project_root(config) == root
