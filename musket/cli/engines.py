@@ -72,11 +72,14 @@ def units_at_once(arguments: argparse.Namespace) -> int:
     return arguments.num_workers or max(1, (arguments.num_gpus or 1) // (arguments.gpus_per_net or 1))
 
 
-def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool) -> bool | None:
+def run(
+    schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: int = 1
+) -> bool | None:
     """Run all jobs.
 
     Args:
         root: the project.
+        devices: most that one network needs.
         single: there is only one experiment.
 
     Returns:
@@ -94,7 +97,7 @@ def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single
         return _ray(schedule, arguments, root, deadline, quiet=quiet)
     from musket.launch import inline, local
 
-    slots, notices = local.slots(arguments.num_gpus, arguments.gpus_per_net or 1, arguments.num_workers)
+    slots, notices = local.slots(arguments.num_gpus, devices, arguments.num_workers)
     for notice in notices:
         print(f"note: {notice}", file=sys.stderr)
     if arguments.one_process or (single and len(slots) == 1):

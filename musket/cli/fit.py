@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from musket.cli.values import add_boolean, names, numbers, spellings
 from musket.core.errors import ConfigError, MusketError
 
 if TYPE_CHECKING:
+    from musket.config.schema import ExperimentSpec
     from musket.experiment.project import Project
     from musket.experiment.schedule import ExperimentRun, Schedule
 
@@ -82,15 +83,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not chosen:
         print(f"nothing to do: no experiment without summary.yaml in {project.experiments}")
         return 0
-    runs = _runs(project, chosen, arguments)
-    if runs is None:
+    specs = _specs(project, chosen, arguments)
+    if specs is None:
         return 2
+    runs = [_run_of(project, name, spec, chosen[name], arguments) for name, spec in specs.items()]
     schedule = Schedule(runs)
     if arguments.plan:
         _print_plan(schedule, as_json=arguments.json)
         return 0
     with _held(runs):
-        stopped = engines.run(schedule, arguments, root=project.root, single=len(runs) == 1)
+        devices = max(spec.gpus for spec in specs.values())
+        stopped = engines.run(schedule, arguments, root=project.root, single=len(runs) == 1, devices=devices)
     if stopped is None:  # handed over to a cluster
         return 0
     code = _outcome(runs, stopped, as_json=arguments.json)
@@ -120,55 +123,61 @@ def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[s
     return {name: {} for name in project.experiment_names() if not _finished(project, name)}
 
 
-def _runs(
+def _specs(
     project: Project, chosen: dict[str, dict[str, Any]], arguments: argparse.Namespace
-) -> list[ExperimentRun] | None:
-    """What each experiment has to do; None when a config was refused, which then has been told."""
+) -> dict[str, ExperimentSpec] | None:
+    """The checked config of each experiment; None when one was refused, which then has been told."""
     from musket.config.check import refuse_unavailable
     from musket.experiment.project import load_spec
+
+    specs: dict[str, ExperimentSpec] = {}
+    refused = False
+    for name, own in chosen.items():
+        try:
+            specs[name] = load_spec(project.config(name), project=project, overrides=_values(own, arguments))
+            refuse_unavailable(specs[name])
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            refused = True
+    return None if refused else specs
+
+
+def _values(own: Mapping[str, Any], arguments: argparse.Namespace) -> list[str]:
+    """``key=value`` of an experiment: those it was trained with, then those of today."""
+    values = [*own.get("overrides", ()), *arguments.overrides]
+    return values if arguments.gpus_per_net is None else [*values, f"gpus={arguments.gpus_per_net}"]
+
+
+def _run_of(
+    project: Project, name: str, spec: ExperimentSpec, own: Mapping[str, Any], arguments: argparse.Namespace
+) -> ExperimentRun:
+    """What an experiment has to do."""
     from musket.experiment.schedule import job_arguments, run_of
 
-    overrides = list(arguments.overrides)
-    if arguments.gpus_per_net is not None:
-        overrides.append(f"gpus={arguments.gpus_per_net}")
     options = {
         "resume": arguments.allow_resume,
         "accept_changes": arguments.accept_changes,
         "folds": arguments.folds,
+        **{key: value for key, value in own.items() if key not in ("overrides", "only_evaluate")},
     }
-    runs: list[ExperimentRun] = []
-    refused = False
-    for name, own in chosen.items():
-        config = project.config(name)
-        evaluate = bool(own.pop("only_evaluate", False)) or arguments.only_report
-        values = [*own.pop("overrides", ()), *overrides]  # those it was trained with, then those of today
-        try:
-            spec = load_spec(config, project=project, overrides=values)
-            refuse_unavailable(spec)
-            given = job_arguments(
-                config,
-                project.root,
-                overrides=values,
-                cache=str(Path(arguments.cache).absolute()) if arguments.cache else None,
-                options={**options, **own},
-            )
-            runs.append(
-                run_of(
-                    spec,
-                    name,
-                    given,
-                    project=project,
-                    retries=arguments.retries,
-                    launch_tasks=arguments.launch_tasks,
-                    only_evaluate=evaluate,
-                    recalculate=arguments.force_recalc,
-                    at_once=engines.units_at_once(arguments),
-                )
-            )
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            refused = True
-    return None if refused else runs
+    given = job_arguments(
+        project.config(name),
+        project.root,
+        overrides=_values(own, arguments),
+        cache=str(Path(arguments.cache).absolute()) if arguments.cache else None,
+        options=options,
+    )
+    return run_of(
+        spec,
+        name,
+        given,
+        project=project,
+        retries=arguments.retries,
+        launch_tasks=arguments.launch_tasks,
+        only_evaluate=arguments.only_report or bool(own.get("only_evaluate")),
+        recalculate=arguments.force_recalc,
+        at_once=engines.units_at_once(arguments),
+    )
 
 
 def _print_plan(schedule: Schedule, *, as_json: bool) -> None:

@@ -107,7 +107,8 @@ def divide(
     if not visible:
         workers = num_workers or 1
         slot = Slot(threads=_share(cores, workers * gpus_per_net))
-        return [slot] * workers, _without_gpus(wanted, gpus_per_net, workers)
+        note = f"no GPU here: trains on the CPU, {workers} at a time (num_workers)"
+        return [slot] * workers, [note] if wanted > gpus_per_net else []
     if wanted > len(visible):
         name = "gpus_per_net" if num_gpus is None else "num_gpus"
         raise MusketError(f"{name}: found {wanted}; this machine has {_count(len(visible))}: {', '.join(visible)}")
@@ -121,15 +122,6 @@ def divide(
     used = min(workers, len(groups)) * gpus_per_net
     unused = f"{wanted - used} of {_count(wanted)} stay unused: {workers} at a time, {gpus_per_net} for each network"
     return slots, [unused] if used < wanted else []
-
-
-def _without_gpus(wanted: int, gpus_per_net: int, workers: int) -> list[str]:
-    if gpus_per_net > 1:
-        how = f"networks are trained by {gpus_per_net} processes on the CPU, {workers} at a time"
-        return [f"no GPU here: {how}. That is for trying out only, and slower than one process"]
-    if wanted > 1:
-        return [f"no GPU here: trains on the CPU, {workers} at a time (num_workers)"]
-    return []
 
 
 def variables(devices: Sequence[str], threads: int, environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -41,7 +41,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
     reruns.clear()
 
-    def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool) -> bool:
+    def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: int) -> bool:
         for one in schedule.runs:
             assert isinstance(one, PlainRun)
             options = one.arguments["options"]
