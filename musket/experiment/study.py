@@ -71,8 +71,8 @@ class Study:
         self.path = path
         self.space = space
         self._seed = seed
+        self._most = most
         self._combinations = _combinations(space, most)
-        self.most = most if self._combinations is None else len(self._combinations)
         self._study = _open(path, mode)
 
     @property
@@ -86,8 +86,8 @@ class Study:
 
     @property
     def trials(self) -> list[Trial]:
-        """All trials, by number."""
-        return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+        """All trials, by number; not one whose proposal was cut short, which :meth:`propose` completes."""
+        return [_trial(frozen) for frozen in self._frozen if _PARAMETERS in frozen.user_attrs]
 
     @property
     def best(self) -> Trial | None:
@@ -99,15 +99,22 @@ class Study:
     def propose(self) -> Trial | None:
         """The next values to try, None when enough were; a trial that repeats an ended one has its result at once."""
         from optuna.samplers import TPESampler
+        from optuna.trial import Trial as Live
 
         trials = self.trials
         number = len(trials)
-        if number >= self.most:
+        if number >= self._most:
             return None
-        if self._combinations is not None:
-            self._study.enqueue_trial(self._untried(trials))
+        begun = self._frozen[number:]  # by a process that was killed then; there is one at most
+        if self._combinations is not None and not begun:
+            tried = [trial.parameters for trial in trials]
+            left = [values for values in self._combinations if values not in tried]
+            if not left:
+                return None
+            self._study.enqueue_trial(self._drawn(left, number))
         self._study.sampler = TPESampler(seed=derive_seed("trial", self._seed, number) % 2**32)
-        asked = self._study.ask()
+        asking = bool(begun) and begun[0].state.name == "RUNNING"
+        asked = Live(self._study, begun[0]._trial_id) if asking else self._study.ask()
         parameters = {name: _suggested(asked, name, parameter) for name, parameter in self.space.items()}
         asked.set_user_attr(_PARAMETERS, parameters)
         for other in trials:
@@ -124,7 +131,7 @@ class Study:
         """
         from optuna.trial import Trial as Live
 
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self._frozen[number]
         live = Live(self._study, frozen._trial_id)
         if step not in frozen.intermediate_values:  # a trial that is resumed tells of folds again
             live.report(value, step)
@@ -139,18 +146,19 @@ class Study:
         from optuna.trial import TrialState
 
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self._frozen[number]
         if note:
             self._study._storage.set_trial_user_attr(frozen._trial_id, _NOTE, note)
         self._study.tell(number, score if state == "complete" else None, states[state])
-        return self.trials[number]
+        return _trial(self._frozen[number])
 
-    def _untried(self, trials: list[Trial]) -> dict[str, Any]:
-        """A combination that was not tried yet, as Optuna knows it."""
-        assert self._combinations is not None
-        tried = [trial.parameters for trial in trials]
-        left = [values for values in self._combinations if values not in tried]
-        values = left[int(generator("combination", self._seed, len(trials)).integers(len(left)))]
+    @property
+    def _frozen(self) -> list[optuna.trial.FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _drawn(self, combinations: list[dict[str, Any]], number: int) -> dict[str, Any]:
+        """One of several combinations, as Optuna knows it."""
+        values = combinations[int(generator("combination", self._seed, number).integers(len(combinations)))]
         return {name: _label(values[name]) if isinstance(self.space[name], Choice) else values[name] for name in values}
 
 
