@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "asks. Exit code: 0 done or declined, 2 not possible."
     )
     parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
-    parser.add_argument("--name", type=names, metavar="NAME[,NAME]", help="experiments to clean; default: all")
+    parser.add_argument(
+        "--name", type=_some, metavar="NAME[,NAME]", help="experiments to clean; default: all that are no links"
+    )
     add_boolean(parser, "--cache", default=True, help="empty the project's cache, too; default: true")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="show what would go, and leave it there")
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MusketError: there is no such experiment, one is being trained, a file cannot be removed.
     """
-    from musket.experiment.cleaning import cache_leftovers, leftovers, remove
+    from musket.experiment.cleaning import cache_leftovers, leftovers, link_to, remove
     from musket.experiment.project import Project, project_root
 
     if arguments.json and not (arguments.yes or arguments.dry_run):
@@ -50,8 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     project = Project((arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd()).absolute())
     if not project.root.is_dir():
         raise MusketError(f"there is no project folder {project.root}")
-    chosen = project.experiment_names() if arguments.name is None else list(dict.fromkeys(arguments.name))
-    found = [leftovers(name, project.config(name).parent) for name in chosen]
+    folders = {name: project.config(name).parent for name in arguments.name or project.experiment_names()}
+    if arguments.name is None:
+        folders = {name: folder for name, folder in folders.items() if link_to(name, folder) is None}
+    found = [leftovers(name, folder) for name, folder in folders.items()]
     found += [cache_leftovers(project.root)] if arguments.cache else []
     found = [each for each in found if each.files]
     if arguments.json:
@@ -72,6 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print("removed")
     return 0
+
+
+def _some(text: str) -> list[str]:
+    """Names; an empty text, as a shell makes it of a variable that is not set, does not mean all."""
+    found = names(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("found no name; leave --name out to clean all experiments")
+    return found
 
 
 def _show(root: Path, found: Sequence[Leftovers]) -> None:

@@ -31,12 +31,12 @@ _FOLDERS = (
     ".history",
 )
 _SIDE_FILES = ("holdout_split", "folds_split", "shapes", "contribution", "ncx", "mdl-nchannel")
-_STUDY = r"trials\.db(-journal|-wal|-shm)?|hyperopt\.(trials|scores)|best\.params\.yaml"
+_STUDY = r"trials\.db(-journal|-wal|-shm)?|hyperopt\.(trials|scores)"
 _PREDICTIONS = (
     rf"[^/]+\.npy/({re.escape(INDEX)}|{re.escape(LOCK)}|(\d+|vectors)\.npy\.npz)",
     r"[^/]+\[[\d, ]*\](\d+|\[[\d, ]*\])\.npy",
     r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv",
-    r"tmp-validation[^/]*\.npy(/.+)?",
+    r"tmp-validation(\d+\.\d+)?\.npy(/.+)?",
 )
 # Paths below the folder of an experiment, with slashes.
 _OURS = re.compile(
@@ -45,6 +45,7 @@ _OURS = re.compile(
             r"(summary|inProgress|error|run)\.yaml",
             r"\.fit\.holder.*",
             _STUDY,
+            r"best\.params\.yaml",
             r"(classify_)?weights/(best|last)-\d+\.\d+\.(weights|state)",
             r"(classify_)?metrics/metrics-\d+\.\d+\.csv(all\.csv)?",
             r"logs/\d+\.\d+/events\.out\.tfevents\..+",
@@ -57,7 +58,8 @@ _OURS = re.compile(
     )
 )
 _BEGUN = re.compile(r"\.(.+)\.\d+\.part")  # what a kill left of a file that was being written
-_CACHE = re.compile(r"decoded-[^/]+\.(arrays|index)|[^/]+-[0-9a-f]+/(manifest\.json|[0-9a-f]{32}\.npz)")
+# All digits of the numbers count, lest somebody else's cache is taken for ours.
+_CACHE = re.compile(r"decoded-[0-9a-f]{16}\.(arrays|index)|[^/]+-[0-9a-f]{16}/(manifest\.json|[0-9a-f]{32}\.npz)")
 _SEED, _TRIAL = re.compile(r"\d+"), re.compile(r"trial\d+")
 
 
@@ -98,8 +100,8 @@ def leftovers(name: str, folder: Path) -> Leftovers:
         TrainingError: it is being trained, or is a link to a folder elsewhere.
         ArtifactError: the folder cannot be read.
     """
-    if folder.is_symlink():
-        raise TrainingError(f"{folder} is a link to {folder.readlink()}; clean the experiment where it lies")
+    if (link := link_to(name, folder)) is not None:
+        raise TrainingError(f"{link} is a link to {link.readlink()}; clean the experiment where it lies")
     layouts = (Layout(folder / CONFIG), *_runs_below(folder))
     for layout in layouts:
         if (who := holder(layout)) is not None:
@@ -108,6 +110,11 @@ def leftovers(name: str, folder: Path) -> Leftovers:
     files += [layout.config for layout in layouts[1:]]
     files.sort(key=lambda path: 0 if path == layouts[0].summary else 2 if re.fullmatch(_STUDY, path.name) else 1)
     return Leftovers(name, folder, tuple(files), _bytes(files), layouts)
+
+
+def link_to(name: str, folder: Path) -> Path | None:
+    """The link through which one gets from the folder of all experiments to that of one; None where there is none."""
+    return next((place for place in (folder, *folder.parents)[: len(Path(name).parts)] if place.is_symlink()), None)
 
 
 def cache_leftovers(root: Path) -> Leftovers:

@@ -87,6 +87,15 @@ THEIRS = [
     "statistics/summary.yaml",
 ]
 
+ITEMS = "masks-0123456789abcdef"
+CACHED = [
+    "decoded-00112233445566ff.arrays",
+    "decoded-00112233445566ff.index",
+    f"{ITEMS}/manifest.json",
+    f"{ITEMS}/{'0' * 32}.npz",
+]
+NOT_CACHED = ["notes.txt", f"{ITEMS}/mine.npz", "bert-2/manifest.json", "decoded-mine.index"]
+
 
 def write(root: Path, names: list[str], content: str = "x") -> None:
     for name in names:
@@ -104,11 +113,7 @@ def root(tmp_path: Path) -> Path:
     experiments = tmp_path / "project" / "experiments"
     write(experiments / "deep/full", [*OURS, *THEIRS])
     write(experiments / "small", ["config.yaml", "summary.yaml"])
-    write(tmp_path / "project", [".cache/decoded-ab.arrays", ".cache/decoded-ab.index", ".cache/notes.txt"])
-    write(
-        tmp_path / "project" / ".cache",
-        ["masks-0a1b/manifest.json", f"masks-0a1b/{'0' * 32}.npz", "masks-0a1b/mine.npz"],
-    )
+    write(tmp_path / "project" / ".cache", [*CACHED, *NOT_CACHED])
     return tmp_path / "project"
 
 
@@ -125,7 +130,7 @@ def test_what_is_ours_goes_and_what_is_not_stays(root: Path, capsys: pytest.Capt
     assert clean(root, "--yes") == 0
     assert files(root / "experiments" / "deep" / "full") == sorted(THEIRS)
     assert files(root / "experiments" / "small") == ["config.yaml"]
-    assert files(root / ".cache") == ["masks-0a1b/mine.npz", "notes.txt"]
+    assert files(root / ".cache") == sorted(NOT_CACHED)
     assert not (root / "experiments" / "deep" / "full" / "classify_weights").exists()
     told = capsys.readouterr().out
     assert "deep/full" in told
@@ -140,6 +145,9 @@ def test_folders_called_trial_are_ours_only_where_there_was_a_search(root: Path)
     write(folder, ["trial1/config.yaml", "trial1/summary.yaml"])
     assert clean(root, "--name", "small", "--yes") == 0
     assert files(folder) == ["config.yaml", "trial1/config.yaml", "trial1/summary.yaml"]
+    write(folder, ["best.params.yaml", "summary.yaml"])  # kept from a search elsewhere
+    assert clean(root, "--name", "small", "--yes") == 0
+    assert "trial1/config.yaml" in files(folder)
     write(folder, ["trials.db"])
     assert clean(root, "--name", "small", "--yes") == 0
     assert files(folder) == ["config.yaml"]
@@ -149,7 +157,7 @@ def test_only_what_is_named(root: Path) -> None:
     assert clean(root, "--name", " small,small ", "--cache", "False", "-y") == 0
     assert files(root / "experiments" / "small") == ["config.yaml"]
     assert len(files(root / "experiments" / "deep" / "full")) == len(OURS) + len(THEIRS)
-    assert (root / ".cache" / "decoded-ab.arrays").exists()
+    assert len(files(root / ".cache")) == len(CACHED) + len(NOT_CACHED)
 
 
 @pytest.mark.parametrize("spelling", ["--dry-run", "--dry_run"])
@@ -224,14 +232,29 @@ def test_links_are_not_followed(root: Path, tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     assert clean(root, "--name", "linked", "--yes") == 2
     assert "is a link to" in capsys.readouterr().err
-    assert len(files(elsewhere)) == 3
+    (tmp_path / "group").mkdir()
+    elsewhere.rename(tmp_path / "group" / "one")
+    (root / "experiments" / "linked").unlink()
+    (root / "experiments" / "linked").symlink_to(tmp_path / "group", target_is_directory=True)
+    assert clean(root, "--name", "linked/one", "--yes") == 2
+    assert f"{root / 'experiments' / 'linked'} is a link to" in capsys.readouterr().err
+    assert clean(root, "--yes") == 0
+    assert len(files(tmp_path / "group")) == 3
+    assert not (root / "experiments" / "deep" / "full" / "summary.yaml").exists()
+
+
+def test_a_name_that_is_empty_is_not_all(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(root)
+    assert clean(root, "--name", "", "--yes") == 2
+    assert "found no name; leave --name out" in capsys.readouterr().err
+    assert files(root) == before
 
 
 def test_a_cache_that_is_a_link_stays(root: Path, tmp_path: Path) -> None:
     (root / ".cache").rename(tmp_path / "big disk")
     (root / ".cache").symlink_to(tmp_path / "big disk", target_is_directory=True)
     assert clean(root, "--yes") == 0
-    assert (tmp_path / "big disk" / "decoded-ab.arrays").exists()
+    assert len(files(tmp_path / "big disk")) == len(CACHED) + len(NOT_CACHED)
 
 
 def test_an_experiment_half_cleaned_does_not_pass_for_finished(
