@@ -35,8 +35,8 @@ After this page you can look up every command of `musket` and every argument it 
 - **Booleans** mean what they say: `--allow_resume`, `--allow_resume True` and `--allow_resume=yes` turn something on,
   `--allow_resume=false` and `--allow_resume no` turn it off.
 - **Spellings** with `_` and `-` are the same, in arguments and in the names of commands.
-- **`key=value`** behind the arguments of `check`, `fit`, `augment` and `lr-find` replaces values of the config:
-  `lr=1e-3`, `stages[0].epochs=5`.
+- **`key=value`** behind the arguments of `check`, `fit`, `augment`, `lr-find`, `predict` and `new --experiment`
+  replaces values of the config: `lr=1e-3`, `stages[0].epochs=5`. Behind those of `task` it sets parameters of tasks.
 - **Results** go to the output, progress and errors to the error stream. `--json` prints results for programs.
 
 | Exit code | Meaning |

@@ -16,9 +16,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("file", help="a YAML file, a folder with config.yaml, or the name of an experiment")
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--config-only", action="store_true", help="do not open the data")
+    depth.add_argument("--config-only", "--config_only", action="store_true", help="do not open the data")
     depth.add_argument("--quick", action="store_true", help="no trial step, hence no estimate of memory and time")
-    parser.add_argument("--fill-cache", action="store_true", help="keep what is decoded, so that training need not")
+    parser.add_argument(
+        "--fill-cache", "--fill_cache", action="store_true", help="keep what is decoded, so that training need not"
+    )
     parser.add_argument("--json", action="store_true", help="print everything found as JSON, with all names")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument(

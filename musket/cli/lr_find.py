@@ -21,8 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="experiment of the project, in place of CONFIG")
     parser.add_argument("--fold", type=int, default=0, metavar="N", help="fold to train on; default 0")
     parser.add_argument("--stage", type=int, default=0, metavar="N", help="stage whose loss counts; default 0")
-    parser.add_argument("--start-lr", type=float, default=1e-6, metavar="RATE", help="lowest rate; default 1e-6")
-    parser.add_argument("--end-lr", type=float, default=1.0, metavar="RATE", help="highest rate; default 1")
+    parser.add_argument(
+        "--start-lr", "--start_lr", type=float, default=1e-6, metavar="RATE", help="lowest rate; default 1e-6"
+    )
+    parser.add_argument("--end-lr", "--end_lr", type=float, default=1.0, metavar="RATE", help="highest rate; default 1")
     parser.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the training part; default 5")
     parser.add_argument(
         "--output",

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder of the new project; with --experiment, values in place of those of the config that is copied",
     )
     parser.add_argument(
-        "--kind", choices=_KINDS, default=_KINDS[0], help="of the first experiment; default: %(default)s"
+        "--kind", choices=_KINDS, default=_KINDS[0], help=f"of the first experiment; default: {_KINDS[0]}"
     )
     parser.add_argument("--experiment", metavar="NAME", help="make an experiment; folders in its name with /")
     parser.add_argument(

@@ -31,6 +31,15 @@ def test_cli_reference_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_has_both_spellings(name: str) -> None:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"musket.cli.{name.replace('-', '_')}").configure(parser)
+    spellings = {spelling for spelling in parser._option_string_actions if spelling.startswith("--")}
+    assert {"--" + spelling[2:].replace("_", "-") for spelling in spellings} <= spellings
+    assert {"--" + spelling[2:].replace("-", "_") for spelling in spellings} <= spellings
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_argument_is_explained(name: str) -> None:
     parser = argparse.ArgumentParser(description=COMMANDS[name], add_help=False)
     importlib.import_module(f"musket.cli.{name.replace('-', '_')}").configure(parser)
