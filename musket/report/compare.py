@@ -110,7 +110,18 @@ def compare(collection: Collection, *, only_metric: str | None = None, sort_by: 
     chosen = None if only_metric is None else _column(report, only_metric, "--onlyMetric", metrics)
     by = _column(report, sort_by, "--sortBy", columns) if sort_by is not None else chosen or _usual(report)
     report = _sorted(report, by)
+    report.notes.extend(_of_losses(report))
     return report if chosen is None else _without(report, [column for column in metrics if column != chosen])
+
+
+def _of_losses(report: Comparison) -> list[str]:
+    """Sorted by values of different losses, experiments are in no order that means anything."""
+    by = report.sorted_by
+    differ = any(column.name == "loss_function" for column in report.columns)
+    if by is None or not differ or by.name not in ("loss", "val_loss"):
+        return []
+    other = report.primary if report.primary not in (None, "loss", "val_loss") else "a metric"
+    return [f"{by.name} is of different losses, so its order says nothing of which is better: --sortBy {other} does"]
 
 
 def _about(entries: Sequence[Entry]) -> list[Pair]:

@@ -156,6 +156,15 @@ def test_the_loss_of_a_config_does_not_hide_the_metric(tmp_path: Path) -> None:
     assert len(set(names(found))) == len(names(found))
 
 
+def test_values_of_different_losses_are_no_order(tmp_path: Path) -> None:
+    table = {"epoch": [0], "loss": [0.5], "val_loss": [0.5], "val_dice": [0.5]}
+    for name, loss in (("a", "dice_loss"), ("b", "focal_loss")):
+        write_experiment(tmp_path / name, f"loss: {loss}\nprimary_metric: val_dice\n", {(0, 0): table})
+    told = "val_loss is of different losses, so its order says nothing of which is better: --sortBy val_dice does"
+    assert report(tmp_path).notes == [told]
+    assert report(tmp_path, sort_by="val_dice").notes == []
+
+
 def test_figures_of_the_holdout(tmp_path: Path) -> None:
     summary = {"allStages": {"dice": {"mean": 0.5}, "dice_holdout": 0.75, "x_holdout": None, "y_holdout": True}}
     write_experiment(tmp_path / "a", summary=summary)
