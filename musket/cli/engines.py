@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from musket.experiment.schedule import Schedule
 
 WORKER = "musket.experiment.jobs:Worker"
-_CODE = ("modules/**/*.py", "common.yaml", "*.py")
+_CODE = ("modules/**/*", "common.yaml", "*.py")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,7 @@ def _ray(schedule: Schedule, arguments: argparse.Namespace, root: Path, deadline
     from musket.launch.bundle import Bundle
     from musket.launch.live import watcher
 
-    bundle = None if arguments.shared else Bundle(root, _CODE, _home, linked=("data", ".cache"))
+    bundle = None if arguments.shared else Bundle(root, _CODE, _home, linked=("data", ".cache"), beside=_beside)
     at_once = arguments.num_gpus or arguments.num_workers
     with watcher(quiet=quiet) as shown:
         return ray_cluster.run(
@@ -129,10 +129,20 @@ def _ray(schedule: Schedule, arguments: argparse.Namespace, root: Path, deadline
 
 
 def _home(job: Job) -> Path:
-    """The folder whose files a job begins from, and changes: that of its experiment."""
-    from musket.artifacts.layout import Layout
+    """The folder whose files a job begins from, and changes: that of its experiment, seed or trial."""
+    return Path(job.arguments["config"]).parent
 
-    return Layout(Path(job.arguments["config"])).base
+
+def _beside(job: Job) -> list[Path]:
+    """What the config of a seed or a trial may name: files of its experiment, less those of all seeds and trials."""
+    from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
+
+    layout = Layout(Path(job.arguments["config"]))
+    if layout.base == layout.folder:
+        return []
+    found = [path for path in layout.base.iterdir() if not ((path / CONFIG).exists() or (path / SEED_CONFIG).exists())]
+    files = (file for path in found for file in (path.rglob("*") if path.is_dir() else [path]))
+    return [file for file in files if file.is_file() and not file.name.startswith(".")]
 
 
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:

@@ -25,12 +25,14 @@ class Bundle:
         travels: patterns of files below it that every job needs: ``modules/**/*.py``.
         home: the folder below it that a job begins from: all of its files travel, and what changes comes back.
         linked: names below it that are not sent. Where the machine has them under the same path, it uses those.
+        beside: further files below it that a job needs, and leaves as they are.
     """
 
     root: Path
     travels: Sequence[str]
     home: Callable[[Job], Path]
     linked: Sequence[str] = ()
+    beside: Callable[[Job], Sequence[Path]] = lambda job: ()
 
 
 class Depot:
@@ -97,6 +99,7 @@ class Copy:
         home: the job's folder, relative to it.
         folder: an empty one, for the copy.
         linked: names below ``root`` that are used where they are.
+        beside: names of further files it needs.
     """
 
     depot: Asked
@@ -104,11 +107,12 @@ class Copy:
     home: str
     folder: Path
     linked: Sequence[str] = ()
+    beside: Sequence[str] = ()
     _known: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
 
     def fetch(self) -> None:
         """Fill the copy."""
-        for name in self.depot.names(self.home):
+        for name in dict.fromkeys((*self.beside, *self.depot.names(self.home))):
             stored = self.depot.read(name)
             if stored is not None:
                 path = self.folder / name

@@ -218,8 +218,11 @@ class _Cluster:
         order = Order(job, attempt, self._worker, self._share.cpus, VERSION)
         if self._bundle is not None:
             root = self._bundle.root
-            home = self._bundle.home(job).relative_to(root).as_posix()
-            order = replace(order, root=str(root), home=home, linked=tuple(self._bundle.linked))
+            home, *beside = (
+                path.relative_to(root).as_posix() for path in (self._bundle.home(job), *self._bundle.beside(job))
+            )
+            linked = tuple(self._bundle.linked)
+            order = replace(order, root=str(root), home=home, linked=linked, beside=tuple(beside))
         reference = self._do.options(name=job.key, **self._share.of(job)).remote(order, self._desk)
         self._tasks[reference] = _Task(job, attempt)
 

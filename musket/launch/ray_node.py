@@ -31,7 +31,7 @@ class Order:
         attempt: counts from 0; what an earlier one still says is not heard any more.
         threads: that its process may use.
         version: of Musket on the machine that started it.
-        root, home, linked: of a :class:`musket.launch.bundle.Copy` to work on; None: all files are there.
+        root, home, linked, beside: of a :class:`musket.launch.bundle.Copy` to work on; None: all files are there.
     """
 
     job: Job
@@ -42,6 +42,7 @@ class Order:
     root: str | None = None
     home: str = ""
     linked: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class _There:
             return
         folder = Path(tempfile.mkdtemp(prefix="musket-")).resolve()
         try:
-            self._copy = Copy(_Remote(self._desk), order.root, order.home, folder, order.linked)
+            self._copy = Copy(_Remote(self._desk), order.root, order.home, folder, order.linked, order.beside)
             self._copy.fetch()
             try:
                 yield replace(order.job, arguments=self._copy.moved(dict(order.job.arguments)))

@@ -60,6 +60,16 @@ def test_code_configs_and_the_jobs_own_files_travel(copy: Copy, root: Path) -> N
     assert (copy.folder / name).stat().st_mtime_ns == (root / name).stat().st_mtime_ns
 
 
+def test_files_beside_the_jobs_own_travel_and_stay_what_they_are(root: Path, tmp_path: Path) -> None:
+    beside = ("experiments/other/config.yaml", "experiments/other/weights/best-0.0.weights", "experiments/gone")
+    copy = Copy(Depot(root, ()), str(root), "experiments/unet", (tmp_path / "node").resolve(), beside=beside)
+    copy.fetch()
+    assert set(beside[:2]) <= files(copy.folder)
+    (copy.folder / beside[0]).write_text("changed")
+    copy.send()
+    assert (root / beside[0]).read_text() == beside[0]
+
+
 def test_data_are_used_where_they_are(copy: Copy, root: Path) -> None:
     assert (copy.folder / "data").is_symlink()
     assert (copy.folder / "data" / "images" / "a.jpg").read_text() == "data/images/a.jpg"
