@@ -140,9 +140,10 @@ def _beside(job: Job) -> list[Path]:
     layout = Layout(Path(job.arguments["config"]))
     if layout.base == layout.folder:
         return []
-    found = [path for path in layout.base.iterdir() if not ((path / CONFIG).exists() or (path / SEED_CONFIG).exists())]
+    runs = [path.parent for name in (CONFIG, SEED_CONFIG) for path in layout.base.glob(f"*/{name}")]
+    found = [path for path in layout.base.iterdir() if not (path in runs or path.name.startswith("."))]
     files = (file for path in found for file in (path.rglob("*") if path.is_dir() else [path]))
-    return [file for file in files if file.is_file() and not file.name.startswith(".")]
+    return [file for file in files if file.is_file()]
 
 
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:

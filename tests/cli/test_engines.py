@@ -32,6 +32,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
         "holdout.csv",
         "parts/more.csv",
         ".fit.lock",
+        ".hidden/best-0.0.weights",
         "0/config_concrete.yaml",
         "0/weights/best-0.0.weights",
         "trial0/weights/best-0.0.weights",
