@@ -72,6 +72,16 @@ class Layout:
     def best_parameters(self) -> Path:
         return self.folder / "best.params.yaml"
 
+    @property
+    def earlier_search(self) -> Path:
+        """Folder of what an earlier search left, until the first trial of a new one has seen that the data is good."""
+        return self.folder / ".earlier_search"
+
+    @property
+    def moving_search(self) -> Path:
+        """The same while files are moved there or back."""
+        return self.folder / ".moving_search"
+
     def beside(self, suffix: str) -> Path:
         """A side file of the config: ``config.yaml`` + suffix."""
         return self.config.with_name(self.config.name + suffix)

@@ -148,8 +148,14 @@ def _beside(job: Job) -> list[Path]:
 
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:
     from musket.experiment.search import SearchRun
+    from musket.experiment.task_run import WithTasks
     from musket.launch import slurm
 
+    if any(isinstance(one, WithTasks) for one in schedule.runs):
+        raise MusketError(
+            "--launch_tasks waits for experiments to be done, which SLURM's arrays do elsewhere. Leave it out, and run "
+            "musket task when they are"
+        )
     searching = [one.name for one in schedule.runs if isinstance(one, SearchRun)]
     if searching:
         raise MusketError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.cli import engines
 from musket.cli.values import add_boolean, names, numbers, spellings
-from musket.core.errors import ConfigError, MusketError
+from musket.core.errors import ConfigError, MusketError, TrainingError
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
@@ -64,12 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every chosen config, then train: fold by fold, on as many devices as there are to use.
 
     Returns:
-        0 when all are done, 1 when one failed (the others are trained all the same), 2 when a config was refused,
-        130 when it was asked to stop. A finished experiment that is named is trained again.
+        0 when all are done, 1 when one failed or somebody else trains it (the others are trained all the same), 2 when
+        a config was refused, 130 when it was asked to stop. A finished experiment that is named is trained again.
     """
     from musket.core.runtime import silence_telemetry
     from musket.experiment.project import open_project, project_root
     from musket.experiment.schedule import Schedule
+    from musket.experiment.task_run import WithTasks
 
     silence_telemetry()
     root = arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd()
@@ -87,16 +88,22 @@ def run(arguments: argparse.Namespace) -> int:
     if specs is None:
         return 2
     runs = [_run_of(project, name, spec, chosen[name], arguments) for name, spec in specs.items()]
-    schedule = Schedule(runs)
     if arguments.plan:
-        _print_plan(schedule, as_json=arguments.json)
+        _print_plan(Schedule(runs), as_json=arguments.json)
         return 0
-    with _held(runs):
-        devices = max(spec.gpus for spec in specs.values())
-        stopped = engines.run(schedule, arguments, root=project.root, single=len(runs) == 1, devices=devices)
+    if arguments.launch_tasks and not any(isinstance(one, WithTasks) for one in runs):
+        print("note: there is no task to launch: no function of the project is marked with tasks.task", file=sys.stderr)
+    with _held(runs) as busy:
+        runs = [one for one in runs if one.name not in busy]
+        stopped: bool | None = False
+        if runs:
+            devices = max(specs[one.name].gpus for one in runs)
+            single = len(runs) == 1
+            stopped = engines.run(Schedule(runs), arguments, root=project.root, single=single, devices=devices)
+    code = int(bool(busy))
     if stopped is None:  # handed over to a cluster
-        return 0
-    code = _outcome(runs, stopped, as_json=arguments.json)
+        return code
+    code = max(code, _outcome(runs, busy, stopped, as_json=arguments.json))
     return code if stopped else max(code, _call_after_fit(project))
 
 
@@ -193,18 +200,30 @@ def _print_plan(schedule: Schedule, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _held(runs: Sequence[ExperimentRun]) -> Iterator[None]:
-    """Inside, nobody else trains these experiments."""
+def _held(runs: Sequence[ExperimentRun]) -> Iterator[dict[str, str]]:
+    """Inside, nobody else trains these experiments, but for those it gives: by whom each of them is trained already."""
+    from musket.experiment.earlier_search import restore
     from musket.experiment.lock import locked
 
+    busy: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         for one in runs:
-            stack.enter_context(locked(one.layout))
-        yield
+            try:
+                stack.enter_context(locked(one.layout))
+            except TrainingError as error:
+                print(f"left out: {error}", file=sys.stderr)
+                busy[one.name] = str(error)
+            else:
+                stack.callback(restore, one.layout)  # there is something where no trial of a search could begin
+        yield busy
 
 
-def _outcome(runs: Sequence[ExperimentRun], stopped: bool, *, as_json: bool) -> int:
-    """Tell what became of each experiment, and say it as an exit code."""
+def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bool, *, as_json: bool) -> int:
+    """Tell what became of each experiment, and say it as an exit code.
+
+    Args:
+        busy: experiments that were left out, and why.
+    """
     failed = [one for one in runs if one.failures]
     if as_json:
         outcome = [
@@ -218,6 +237,7 @@ def _outcome(runs: Sequence[ExperimentRun], stopped: bool, *, as_json: bool) -> 
             }
             for one in runs
         ]
+        outcome += [{"experiment": name, "state": "left out", "reason": words} for name, words in busy.items()]
         print(json.dumps(outcome, indent=2, ensure_ascii=False))
     elif len(runs) > 1:
         _print_table(runs)

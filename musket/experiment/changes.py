@@ -21,7 +21,6 @@ _WITHOUT_INFLUENCE = (
     "tasks",
     "run_tasks",
     "import_tasks",
-    "hyperparameters",
     "max_evals",
 )
 # Keys that count after training: they change summary.yaml and what is predicted for it.

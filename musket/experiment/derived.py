@@ -53,6 +53,13 @@ class Template:
             raise ConfigError(f"{self.document.source}{where}", problems)
         return plain(root.without("hyperparameters", "max_evals"))
 
+    def searched(self) -> list[str]:
+        """Dotted keys whose values name a hyperparameter."""
+        names = self.root.entries["hyperparameters"].value if "hyperparameters" in self.root.entries else None
+        known = plain(names) if isinstance(names, Map) else {}
+        _, _, uses = substituted(self.root, {name: name for name in known})
+        return [".".join(map(str, loc)) for loc in uses]
+
     def text(self, data: Mapping[str, Any], remark: str) -> str:
         """A config as the content of a file: the first line of the original, a remark, then ``data``."""
         words = ("#%Musket", self.document.dialect, self.document.version)

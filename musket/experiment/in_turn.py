@@ -66,6 +66,7 @@ def fit_several(experiment: Experiment, dataset: Any, options: FitOptions, conso
         AlreadyFinished: summary.yaml exists, and neither rerun nor resume is asked for.
         MusketError: what went wrong, in words; what does not depend on it was done.
     """
+    from musket.experiment.earlier_search import restore
     from musket.experiment.lock import locked
 
     layout = experiment.layout
@@ -74,7 +75,10 @@ def fit_several(experiment: Experiment, dataset: Any, options: FitOptions, conso
     run = _run_of(experiment, options)
     worker = WorkerOn(experiment.get_dataset(dataset) if isinstance(dataset, str) else dataset, experiment._holdout)
     with locked(layout):
-        errors = do_in_turn(run, worker, Here(console))
+        try:
+            errors = do_in_turn(run, worker, Here(console))
+        finally:
+            restore(layout)  # there is something where no trial could begin
     if run.failures:
         _, failure = run.failures[0]
         raise next((error for error in errors if str(error) == failure.value), TrainingError(failure.value))

@@ -15,7 +15,7 @@ from musket.artifacts.splits import stored_fold_count
 from musket.config.schema import ExperimentSpec
 from musket.config.values import Portions
 from musket.core.errors import ArtifactError
-from musket.core.jobs import Failure, Job
+from musket.core.jobs import Failure, Job, Kind
 from musket.experiment.plan import units
 
 if TYPE_CHECKING:
@@ -37,10 +37,17 @@ class ExperimentRun(Protocol):
         result: ``{name, value}``, the figure it is judged by, once it is known.
     """
 
-    name: str
-    layout: Layout
-    failures: list[tuple[Job, Failure]]
-    result: dict[str, Any] | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def failures(self) -> Sequence[tuple[Job, Failure]]: ...
+
+    @property
+    def result(self) -> dict[str, Any] | None: ...
 
     @property
     def state(self) -> State: ...
@@ -62,13 +69,12 @@ class ExperimentRun(Protocol):
 
 @dataclass
 class PlainRun:
-    """An experiment that is trained once: prepare, its folds, evaluate, and then the tasks asked for.
+    """An experiment that is trained once: prepare, its folds, evaluate.
 
     Attributes:
         arguments: of every job; see :mod:`musket.experiment.jobs`.
         spec: the checked config.
         retries: how often a fold that fails is tried again.
-        tasks: names of tasks to launch when it is evaluated.
         only_evaluate: train nothing; judge what is there.
         recalculate: predict anew for the evaluation, whatever is stored.
     """
@@ -78,7 +84,6 @@ class PlainRun:
     arguments: Mapping[str, Any]
     spec: ExperimentSpec
     retries: int = 0
-    tasks: Sequence[str] = ()
     only_evaluate: bool = False
     recalculate: bool = False
     failures: list[tuple[Job, Failure]] = field(default_factory=list)
@@ -108,13 +113,12 @@ class PlainRun:
         return self._evaluation([]) if self.only_evaluate else [self._preparation()]
 
     def done(self, job: Job, value: Any) -> list[Job]:
-        """Folds follow on the preparation, tasks on the evaluation."""
+        """Folds and the evaluation follow on the preparation."""
         if job.kind == "prepare":
             return self._training(value["folds"], changed=value["changed"])
         if job.kind == "evaluate":
             self._evaluated = True
             self.result = value["result"]
-            return [self._job("task", f"task {name}", {"task": name}) for name in self.tasks]
         return []
 
     def failed(self, job: Job, failure: Failure) -> list[Job]:
@@ -127,8 +131,7 @@ class PlainRun:
             self._tried[job.key] = tried + 1
             return [job.resumed()]
         self.failures.append((job, failure))
-        if job.kind != "task":
-            record_failures(self.layout, self.failures)
+        record_failures(self.layout, self.failures)
         return []
 
     def wanted(self, job: Job) -> bool:
@@ -151,7 +154,7 @@ class PlainRun:
 
     def _job(
         self,
-        kind: Literal["prepare", "train", "evaluate", "task"],
+        kind: Kind,
         caption: str,
         more: Mapping[str, Any] | None = None,
         after: tuple[str, ...] = (),
@@ -238,6 +241,14 @@ def job_arguments(
     }
 
 
+def project_of(arguments: Mapping[str, Any]) -> Project | None:
+    """The project that the arguments of jobs name, without its modules."""
+    from musket.experiment.project import Project
+
+    root = arguments.get("project")
+    return None if root is None else Project(Path(root))
+
+
 def run_of(
     spec: ExperimentSpec,
     name: str,
@@ -253,27 +264,34 @@ def run_of(
     """The jobs of an experiment: once, for every seed, or for every trial of a search.
 
     Args:
+        launch_tasks: run all tasks when it is done; there may be none.
         at_once: how many folds are trained at a time, as far as one can tell: so many trials are begun.
 
     Raises:
-        MusketError: experiments of this kind cannot be trained yet; the search needs a package that is not there.
+        MusketError: experiments of this kind cannot be trained yet; the search needs a package that is not there; an
+            argument of a task is missing or wrong.
     """
     from musket.experiment.facade import Experiment
 
-    Experiment.from_spec(spec, project)  # refuses what cannot be trained
-    tasks: Sequence[str] = ()
-    if launch_tasks:
-        from musket.experiment.tasks import task_names
-
-        tasks = task_names(project)
-    plain = partial(PlainRun, retries=retries, tasks=tasks, only_evaluate=only_evaluate, recalculate=recalculate)
+    experiment = Experiment.from_spec(spec, project)  # refuses what cannot be trained
+    plain = partial(PlainRun, retries=retries, only_evaluate=only_evaluate, recalculate=recalculate)
     layout = Layout(Path(arguments["config"]))
+    run: ExperimentRun
     if spec.hyperparameters:
         from musket.experiment.search import SearchRun
 
-        return SearchRun(name, layout, arguments, spec, plain, at_once)
-    if spec.num_seeds is not None:
+        run = SearchRun(name, layout, arguments, spec, plain, at_once, only_evaluate)
+    elif spec.num_seeds is not None:
         from musket.experiment.seeds import SeededRun
 
-        return SeededRun(name, layout, arguments, spec, plain)
-    return plain(name, layout, arguments, spec)
+        run = SeededRun(name, layout, arguments, spec, plain)
+    else:
+        run = plain(name, layout, arguments, spec)
+    if launch_tasks:
+        from musket.experiment.task_run import WithTasks, check_settings
+        from musket.experiment.tasks import task_names
+
+        if tasks := task_names(project, spec.imports):
+            check_settings(experiment, tasks)
+            run = WithTasks(run, arguments, tasks)
+    return run

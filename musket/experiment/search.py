@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,20 +14,20 @@ from musket.artifacts.layout import Layout
 from musket.config.schema import ExperimentSpec
 from musket.config.search_checks import result_mode, space_of
 from musket.config.search_space import KEY, Choice, Parameter, SearchSpace, read_space, said
-from musket.core.errors import ConfigChanged, ConfigError, MusketError, TrainingError
+from musket.core.errors import ConfigChanged, ConfigError, TrainingError
 from musket.core.jobs import Failure, Job
+from musket.experiment import earlier_search
 from musket.experiment.changes import config_changes
 from musket.experiment.derived import Template, derived_arguments
 from musket.experiment.jobs import open_experiment
-from musket.experiment.schedule import ExperimentRun, PlainRun, State, record_failures
-from musket.experiment.seeds import MakeRun, SeededRun, run_owning
+from musket.experiment.run_record import record_several
+from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
+from musket.experiment.seeds import MakeRun, SeededRun, begin_several
 from musket.experiment.study import Ended, Study, Trial, require_optuna
 from musket.metrics.catalogue import direction
 
 GIVE_UP_AFTER = 10
 """A search ends when its first trials all fail, this many."""
-
-_REMARK = re.compile(r"# trial \d+ of ", re.MULTILINE)
 
 
 @dataclass
@@ -60,6 +58,7 @@ class SearchRun:
         spec: the checked config, with examples of the hyperparameters in their places.
         plain: makes the run of one experiment.
         at_once: trials that may be under way at the same time.
+        only_evaluate: try nothing; tell the best of what was tried.
         failures: why the search failed; a trial that fails is no failure of the search.
         result: ``{name, value}`` of the best trial.
 
@@ -73,11 +72,12 @@ class SearchRun:
     spec: ExperimentSpec
     plain: MakeRun
     at_once: int = 1
+    only_evaluate: bool = False
     failures: list[tuple[Job, Failure]] = field(default_factory=list)
     result: dict[str, Any] | None = None
     _live: dict[str, _Live] = field(default_factory=dict)
-    _with_tasks: dict[str, ExperimentRun] = field(default_factory=dict)
     _ended_as: Counter[str] = field(default_factory=Counter)
+    _begun: bool = False
     _stopped: bool = False
     _finished: bool = False
 
@@ -99,23 +99,22 @@ class SearchRun:
     def first(self) -> list[Job]:
         """Open the study, or go on with the one that is there; what can begin at once.
 
+        What an earlier search left is set aside until the first preparation is done; whoever runs the jobs calls
+        :func:`musket.experiment.earlier_search.restore` when they are over.
+
         Raises:
             ConfigChanged: the config is another one than that of the study.
             MusketError: a folder of a trial is none of ours.
         """
         self._template = Template.of(self.arguments)
-        only_evaluate = getattr(self._run(0, self.spec, resume=True), "only_evaluate", False)
-        resume = self.layout.study.exists() and bool(self._options.get("resume") or only_evaluate)
-        if not resume:
-            forget_search(self.layout)
+        earlier_search.restore(self.layout)  # of a start that was killed
+        if not (self.only_evaluate or self._options.get("resume")):
+            earlier_search.set_aside(self.layout)
         space, mode = space_of(self.spec), result_mode(self.spec, direction) or "max"
         self._study = Study(self.layout.study, space, mode, self.spec.random_state, self.spec.max_evals)
-        if only_evaluate:
+        if self.only_evaluate:
             return self._finish()
         self._keep_config(space)
-        for path in (self.layout.summary, self.layout.error):
-            path.unlink(missing_ok=True)
-        records.write_yaml(self.layout.in_progress, True)
         jobs: list[Job] = []
         for trial in self._study.trials:
             if trial.state == "running":
@@ -124,9 +123,13 @@ class SearchRun:
 
     def done(self, job: Job, value: Any) -> list[Job]:
         """What follows for the trial, and the next trial when this one has ended."""
+        if job.kind == "prepare" and not self._begun:  # data and config are good: what was there before may go
+            self._begun = True
+            earlier_search.forget(self.layout)
+            begin_several(self.layout)
         live = self._live_of(job)
         if live is None:
-            return self._own(run_owning(job, self._with_tasks).done(job, value)) if job.kind == "task" else []
+            return []
         jobs = list(live.run.done(job, value))
         live.training += sum(each.kind == "train" for each in jobs)
         if job.kind == "train":
@@ -139,8 +142,6 @@ class SearchRun:
         """A trial that failed is noted, and the search goes on with the next."""
         live = self._live_of(job)
         if live is None:
-            if job.kind == "task":
-                self.failures.append((job, failure))
             return []
         jobs = self._own(live.run.failed(job, failure))
         self._stopped |= failure.interrupted
@@ -151,7 +152,7 @@ class SearchRun:
     def wanted(self, job: Job) -> bool:
         """Not when the trial was pruned, or failed."""
         live = self._live_of(job)
-        return job.kind == "task" if live is None else live.run.wanted(job)
+        return live is not None and live.run.wanted(job)
 
     # ---------------------------------------------------------------------------------------------------- trials
 
@@ -164,20 +165,16 @@ class SearchRun:
         return [replace(job, experiment=self.name) for job in jobs]
 
     def _live_of(self, job: Job) -> _Live | None:
-        """The trial a job belongs to; None when it has ended, or a task is run on it."""
+        """The trial a job belongs to; None when it has ended."""
         return next((live for name, live in self._live.items() if job.key.startswith(f"{name}/")), None)
 
     def _run(self, number: int, spec: ExperimentSpec, *, resume: bool) -> ExperimentRun:
         layout = self.layout.trial(number)
         arguments = derived_arguments(self.arguments, layout.config, resume=resume, rerun=True)
+        name = f"{self.name}/trial{number}"
         if spec.num_seeds is not None:
-            return SeededRun(f"{self.name}/trial{number}", layout, arguments, spec, self._untasked)
-        return self._untasked(f"{self.name}/trial{number}", layout, arguments, spec)
-
-    def _untasked(self, name: str, layout: Layout, arguments: Mapping[str, Any], spec: ExperimentSpec) -> ExperimentRun:
-        """The run of one experiment without tasks, which are for the best trial."""
-        run = self.plain(name, layout, arguments, spec)
-        return replace(run, tasks=()) if isinstance(run, PlainRun) else run
+            return SeededRun(name, layout, arguments, spec, self.plain)
+        return self.plain(name, layout, arguments, spec)
 
     def _more(self) -> list[Job]:
         """Begin as many trials as there may be; end the search when there is none, and none under way."""
@@ -253,7 +250,6 @@ class SearchRun:
         if stored:
             known = read_space(stored[KEY])[0]
             changes = config_changes(stored, current, may_grow=False)
-            changes += records.differences({KEY: stored[KEY]}, {KEY: current[KEY]})
             if changes and not _same_kinds(known, space):
                 raise TrainingError(
                     f"{changes[-1]}. This change cannot be accepted: the trials there have other hyperparameters. Undo "
@@ -264,7 +260,7 @@ class SearchRun:
         self._study.config = current
 
     def _finish(self) -> list[Job]:
-        """Tell the best trial; its tasks follow, if any were asked for."""
+        """Tell the best trial. Nothing follows."""
         self._note_scores()
         best, trials = self._study.best, self._study.trials
         if best is None or self._gives_up():
@@ -281,24 +277,11 @@ class SearchRun:
         self.result = summary["experiment_result"]
         records.write_yaml(self.layout.best_parameters, best.parameters)
         records.write_yaml(self.layout.summary, summary)
-        self.layout.in_progress.unlink(missing_ok=True)
+        record_several(self.spec, self.layout, project_of(self.arguments))
+        for path in (self.layout.in_progress, self.layout.error):
+            path.unlink(missing_ok=True)
         self._finished = True
-        return self._tasks(best)
-
-    def _tasks(self, best: Trial) -> list[Job]:
-        """The tasks that were asked for, on the best trial, or on each of its seeds."""
-        layout = self.layout.trial(best.number)
-        name, arguments = f"{self.name}/trial{best.number}", derived_arguments(self.arguments, layout.config)
-        run: ExperimentRun = self.plain(name, layout, arguments, self.spec)
-        if not getattr(run, "tasks", ()):
-            return []
-        if self.spec.num_seeds is not None:
-            runs = SeededRun(name, layout, arguments, self.spec, self.plain).runs
-        else:
-            runs = [run]
-        self._with_tasks = {run.name: run for run in runs}
-        evaluated = {run.name: Job(f"{run.name}/evaluate", "evaluate", run.name) for run in runs}
-        return [job for run in runs for job in run.done(evaluated[run.name], {"result": run.result})]
+        return []
 
 
 def _same_kinds(known: SearchSpace, current: SearchSpace) -> bool:
@@ -336,22 +319,3 @@ def search_summary(config: str, trials: Sequence[Trial], best: Trial, judged: Ma
         "experiment_result": {"name": figure, "value": best.score},
         "allStages": dict(judged.get("allStages") or {}),
     }
-
-
-def forget_search(layout: Layout) -> None:
-    """Remove what an earlier search left: its study, its scores and its trials.
-
-    Raises:
-        MusketError: a folder is named as one of a trial, but holds something else.
-    """
-    found = [path for path in layout.folder.glob("trial*") if re.fullmatch(r"trial\d+", path.name) and path.is_dir()]
-    for path in found:
-        config = path / layout.trial(0).config.name
-        if not config.is_file() or not _REMARK.search(config.read_text("utf-8", errors="replace")[:10_000]):
-            raise MusketError(
-                f"{path} is there already, and no trial of a search made it; move it away: trials take such names"
-            )
-    for path in found:
-        shutil.rmtree(path)
-    for file in (layout.study, layout.scores, layout.best_parameters):
-        file.unlink(missing_ok=True)

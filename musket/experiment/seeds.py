@@ -17,8 +17,8 @@ from musket.core.jobs import Failure, Job
 from musket.core.runtime import derive_seed
 from musket.experiment.changes import config_changes
 from musket.experiment.derived import Template, derived_arguments, same_but
-from musket.experiment.run_record import stored_run
-from musket.experiment.schedule import ExperimentRun, State, record_failures
+from musket.experiment.run_record import record_several, stored_run
+from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
 
 Run = TypeVar("Run")
 MakeRun = Callable[[str, Layout, Mapping[str, Any], ExperimentSpec], ExperimentRun]
@@ -64,11 +64,6 @@ class SeededRun:
             self._seeds[name] = self.plain(name, layout, arguments, spec)
 
     @property
-    def runs(self) -> list[ExperimentRun]:
-        """The run of every seed."""
-        return list(self._seeds.values())
-
-    @property
     def state(self) -> State:
         """Failed as soon as one seed is, done when the summary of all is written."""
         if self.failures:
@@ -99,9 +94,7 @@ class SeededRun:
         """What follows for the seed; when it was the last one to be evaluated, the summary is written."""
         if job.kind == "prepare" and not self._begun:  # data and config are good: what was there before may go
             self._begun = True
-            for path in (self.layout.summary, self.layout.error):
-                path.unlink(missing_ok=True)
-            records.write_yaml(self.layout.in_progress, True)
+            begin_several(self.layout)
         seed = run_owning(job, self._seeds)
         jobs = self._own(seed.done(job, value))
         if job.kind == "evaluate":
@@ -114,7 +107,7 @@ class SeededRun:
         """The other seeds go on; there will be no summary of all."""
         jobs = self._own(run_owning(job, self._seeds).failed(job, failure))
         self.failures = [each for seed in self._seeds.values() for each in seed.failures]
-        record_failures(self.layout, [(job, failure) for job, failure in self.failures if job.kind != "task"])
+        record_failures(self.layout, self.failures)
         return jobs
 
     def wanted(self, job: Job) -> bool:
@@ -134,8 +127,17 @@ class SeededRun:
         summary = summary_over_seeds(self.layout.config.name, summaries)
         self.result = summary["experiment_result"]
         records.write_yaml(self.layout.summary, summary)
-        self.layout.in_progress.unlink(missing_ok=True)
+        record_several(self.spec, self.layout, project_of(self.arguments))
+        for path in (self.layout.in_progress, self.layout.error):
+            path.unlink(missing_ok=True)
         self._summarized = True
+
+
+def begin_several(layout: Layout) -> None:
+    """An experiment of several runs is in progress: what was told of it before holds no more."""
+    for path in (layout.summary, layout.error):
+        path.unlink(missing_ok=True)
+    records.write_yaml(layout.in_progress, True)
 
 
 def run_owning(job: Job, runs: Mapping[str, Run]) -> Run:

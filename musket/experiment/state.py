@@ -6,19 +6,18 @@ Told from the files of the experiments; torch is not needed.
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, ConfigWarning, MusketError
 from musket.experiment.changes import for_training
 from musket.experiment.code_used import ProjectCode, read_code
 from musket.experiment.data_state import DataState
+from musket.experiment.derived import Template
 from musket.experiment.lock import holder
 from musket.experiment.project import CONFIG, Project, load_spec, open_project
 from musket.experiment.run_files import RunFiles, result_of
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 Standing = Literal["new", "running", "interrupted", "failed", "finished", "stale", "refused"]
 STANDINGS: tuple[Standing, ...] = ("new", "running", "interrupted", "failed", "finished", "stale", "refused")
 
-# What tells the runs of several seeds apart on purpose.
-_OF_SEEDS = ("num_seeds", "random_state", "testSplitSeed")
+# What tells the runs of several seeds, or of a search, from the experiment on purpose.
+_OF_SEVERAL = ("num_seeds", "random_state", "testSplitSeed", "hyperparameters")
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class Survey:
             return found
         found = replace(found, overrides=tuple(basis.get("overrides") or ()))
         today, unknown = self._today(layout, basis, spec, config)
-        by_design = (*_OF_SEEDS, *_searched(config)) if stored is None else ()
+        by_design = self._by_design(layout, stored, config)
         found = replace(found, notes=(*notes, *unknown))
         now = staleness(basis, today, by_design)
         if not now.reasons:
@@ -184,6 +183,18 @@ class Survey:
             return None, stored["config"]
         spec = self._spec(layout, stored)
         return spec, spec.dump()
+
+    def _by_design(
+        self, layout: Layout, stored: Mapping[str, Any] | None, config: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Keys that differ between an experiment and its runs; of a search that was edited, all that it decides."""
+        told = {} if stored is None else stored["config"]
+        several = _OF_SEVERAL if stored is None else ()
+        if (told.get("hyperparameters") or {}) == (config.get("hyperparameters") or {}):
+            return several
+        overrides = (stored or {}).get("overrides")
+        template = Template.of({"config": layout.config, "project": self.root, "overrides": overrides})
+        return (*several, *template.searched())
 
     def _spec(self, layout: Layout, stored: Mapping[str, Any] | None) -> ExperimentSpec:
         overrides = list((stored or {}).get("overrides") or ())
@@ -228,16 +239,6 @@ class Survey:
                 said = _first(error)
                 notes.append(f"data not checked: {said}")
         return Today(config, code, training, data), notes
-
-
-def _searched(config: Mapping[str, Any]) -> list[str]:
-    """Dotted keys whose values are drawn by a search: they mention a hyperparameter."""
-    names = set(config.get("hyperparameters") or ())
-    return [
-        key
-        for key, value in records.flatten(dict(config)).items()
-        if isinstance(value, str) and names & set(re.findall(r"[^\W\d]\w*", value))
-    ]
 
 
 def _first(error: Exception) -> str:

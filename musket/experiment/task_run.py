@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError
+from musket.core.errors import ArtifactError, MusketError
 from musket.core.jobs import Failure, Job
 from musket.experiment import tasks
+from musket.experiment.derived import derived_arguments
+from musket.experiment.jobs import open_experiment
 from musket.experiment.task_arguments import blends_seeds, check_arguments
 from musket.experiment.task_places import places, refuse_untrained
 from musket.experiment.task_results import ERROR
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
-    from musket.experiment.schedule import State
+    from musket.experiment.schedule import ExperimentRun, State
 
 
 @dataclass
@@ -81,6 +83,86 @@ class TaskRun:
         self.outcomes.append({**told, "results": folder, "exception": exception})
 
 
+@dataclass
+class WithTasks:
+    """An experiment on which tasks are launched when it is done. All before that is up to another run.
+
+    A task that fails, or cannot be launched, makes it failed; what was trained and judged before stays.
+
+    Attributes:
+        run: trains the experiment.
+        arguments: of every job; see :mod:`musket.experiment.jobs`.
+        tasks: their names.
+    """
+
+    run: ExperimentRun
+    arguments: Mapping[str, Any]
+    tasks: Sequence[str]
+    _launched: TaskRun | None = None
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def layout(self) -> Layout:
+        return self.run.layout
+
+    @property
+    def failures(self) -> list[tuple[Job, Failure]]:
+        """Those of tasks included."""
+        return [*self.run.failures, *(self._launched.failures if self._launched is not None else ())]
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        return self.run.result
+
+    @property
+    def state(self) -> State:
+        """That of the tasks, once there are some."""
+        return self.run.state if self._launched is None else self._launched.state
+
+    def planned(self) -> Sequence[Job]:
+        """Every job but the tasks: on what they run is known in the end."""
+        return self.run.planned()
+
+    def first(self) -> list[Job]:
+        """What the run begins with; the tasks, where nothing is left to train."""
+        return [*self.run.first(), *self._launch()]
+
+    def done(self, job: Job, value: Any) -> list[Job]:
+        """What follows in the run; the tasks, when nothing does."""
+        if job.kind == "task" and self._launched is not None:
+            return self._launched.done(job, value)
+        return [*self.run.done(job, value), *self._launch()]
+
+    def failed(self, job: Job, failure: Failure) -> list[Job]:
+        """What follows in the run, nothing of a task."""
+        if job.kind == "task" and self._launched is not None:
+            return self._launched.failed(job, failure)
+        return [*self.run.failed(job, failure), *self._launch()]
+
+    def wanted(self, job: Job) -> bool:
+        """A task always."""
+        return job.kind == "task" or self.run.wanted(job)
+
+    def _launch(self) -> list[Job]:
+        """The jobs of the tasks, when the run has just come to its end."""
+        if self._launched is not None or self.run.state != "done":
+            return []
+        self._launched = TaskRun(self.name, self.layout, [])
+        jobs: list[Job] = []
+        for task in self.tasks:
+            try:
+                experiment = open_experiment(self.arguments)
+                jobs += task_jobs(experiment, self.name, self.arguments, {task: {}})
+            except MusketError as error:
+                job = Job(f"{self.name}/task {task}", "task", self.name, {**self.arguments, "task": task})
+                self._launched.failed(job, Failure(type(error).__name__, str(error), words=True))
+        self._launched.jobs = [replace(job, experiment=self.name) for job in jobs]  # so that they share its process
+        return list(self._launched.jobs)
+
+
 def _exception(failure: Mapping[str, Any]) -> dict[str, Any]:
     return {key: failure.get(key, "") for key in ("type", "value", "trace")}
 
@@ -90,6 +172,21 @@ def _recorded(folder: Path) -> dict[str, Any] | None:
     with contextlib.suppress(ArtifactError, KeyError, IndexError, TypeError):
         return _exception(records.read_yaml(folder / ERROR)["errors"][0])
     return None
+
+
+def check_settings(experiment: Experiment, names: Iterable[str]) -> None:
+    """See whether tasks can be called with what the config's key ``tasks`` gives them; nothing is opened or run.
+
+    Raises:
+        MusketError: no such task, an argument is missing or wrong.
+    """
+    known = tasks.tasks_of(experiment.project, experiment.spec.imports)
+    for name in names:
+        given = tasks.settings(experiment, name)
+        try:
+            check_arguments(tasks.find_task(known, name), given)
+        except MusketError as error:
+            raise MusketError(f"{experiment.layout.config}: {error}") from error
 
 
 def task_jobs(
@@ -125,6 +222,8 @@ def task_jobs(
                 refuse_untrained(Layout(config))
             if resume and tasks.done_before(Layout(config), task, given):
                 continue
-            told = {**arguments, "config": str(config), "task": task, "args": given}
+            derived = config != experiment.layout.config
+            own = derived_arguments(arguments, config) if derived else {**arguments, "config": str(config)}
+            told = {**own, "task": task, "args": given}
             found.append(Job(f"{place}/task {task}", "task", place, told, devices=devices))
     return found

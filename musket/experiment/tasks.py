@@ -72,9 +72,9 @@ def tasks_of(project: Project | None, imports: Sequence[str] = ()) -> dict[str, 
     return {name: names[name] for name in sorted(names) if getattr(names[name], _MARK, False)}
 
 
-def task_names(project: Project) -> list[str]:
-    """Names of all tasks of a project's modules."""
-    return list(tasks_of(project))
+def task_names(project: Project, imports: Sequence[str] = ()) -> list[str]:
+    """Names of all tasks of a project's modules, and of modules that a config imports."""
+    return list(tasks_of(project, imports))
 
 
 def find_task(tasks: Mapping[str, Function], name: str) -> Function:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from musket.artifacts.layout import Layout
 from musket.cli import engines
 from musket.cli.main import main
 from musket.core.jobs import Failure, Job, Workplace
 from musket.experiment.jobs import Worker
+from musket.experiment.lock import locked
 from musket.experiment.schedule import PlainRun, Schedule
 
 CONFIG = """\
@@ -194,3 +196,20 @@ def test_the_outcome_as_json(root: Path, fitted: list[Any], capsys: pytest.Captu
     failure = {"job": "a/prepare", "type": "DataError", "value": "sample 'a': no mask"}
     assert first == {"experiment": "a", "state": "failed", "result": None, "failures": [failure]}
     assert (second["experiment"], second["failures"]) == ("b", [])
+
+
+def test_what_somebody_else_trains_is_left_out(
+    root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(Layout(root / "experiments" / "b" / "config.yaml")):
+        assert main(["fit", "--project", str(root), "--json"]) == 1
+        told = capsys.readouterr()
+        assert "left out: " in told.err
+        assert "b is being trained already, by process" in told.err
+        outcome = {one["experiment"]: one["state"] for one in json.loads(told.out)}
+        assert outcome == {"a": "waiting", "deep/c": "waiting", "b": "left out"}
+        assert [call[0] for call in fitted] == ["a", "deep/c"]
+        assert main(["fit", "--project", str(root), "--name", "b"]) == 1
+    assert len(fitted) == 2
+    assert main(["fit", "--project", str(root)]) == 0
+    assert fitted[2][0] == "b"

@@ -17,6 +17,7 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ArtifactError, ConfigChanged, DataError, MusketError, TrainingError
 from musket.core.jobs import Failure, Job
+from musket.experiment.earlier_search import restore
 from musket.experiment.in_turn import do_in_turn
 from musket.experiment.project import find_project, load_spec
 from musket.experiment.schedule import PlainRun, job_arguments
@@ -341,6 +342,80 @@ def test_a_new_search_removes_the_trials_of_the_old_one(root: Path) -> None:
     assert sorted(path.name for path in run.layout.folder.glob("trial*")) == ["trial0", "trial1", "trials.db"]
 
 
+class Unreadable(Pretender):
+    """Its first preparations fail, as those of a dataset that is not there."""
+
+    def __init__(self, failing: int = 1000) -> None:
+        super().__init__()
+        self.failing = failing
+
+    def perform(self, job: Job, workplace: Any) -> Any:
+        if job.kind == "prepare" and self.failing:
+            self.failing -= 1
+            raise DataError("no such folder: data/ships")
+        return super().perform(job, workplace)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_search_that_cannot_begin_costs_nothing_of_the_one_before(root: Path) -> None:
+    done_by(search(root, "max_evals=3"))
+    before = contents(root / "experiments" / "unet")
+    run = search(root, "max_evals=2")
+    errors = do_in_turn(run, Unreadable(), nowhere())
+    restore(run.layout)
+    assert len(errors) == 2
+    assert run.state == "failed"
+    [told] = records.read_yaml(run.layout.error)["errors"]
+    words = "none of 2 trials was trained to its end; trial 1: DataError: no such folder: data/ships"
+    assert told["value"] == words
+    after = contents(run.layout.folder)
+    del after["error.yaml"]
+    assert after == before
+
+
+def test_a_search_that_begins_after_failures_replaces_the_one_before(root: Path) -> None:
+    done_by(search(root, "max_evals=3"))
+    run = search(root, "max_evals=2")
+    assert len(do_in_turn(run, Unreadable(failing=1), nowhere())) == 1
+    restore(run.layout)
+    assert [entry.get("state") for entry in scores(run)] == ["failed", None]
+    assert records.read_yaml(run.layout.summary)["trials"] == {"failed": 1, "complete": 1}
+    assert not run.layout.earlier_search.exists()
+    assert not run.layout.error.exists()
+
+
+@pytest.mark.parametrize("when", ["begun", "moving"])
+def test_a_start_that_was_killed_costs_nothing_of_the_search_before(root: Path, when: str) -> None:
+    done_by(search(root, "max_evals=3"))
+    layout = Layout(root / "experiments" / "unet" / "config.yaml")
+    before = contents(layout.folder)
+    if when == "begun":  # killed in the first preparation
+        search(root, "max_evals=2").first()
+        assert layout.earlier_search.is_dir()
+    else:  # some files are there, others here
+        layout.moving_search.mkdir()
+        for name in ("trial1", "trials.db"):
+            (layout.folder / name).rename(layout.moving_search / name)
+    restore(layout)
+    restore(layout)  # nothing is left to do
+    assert contents(layout.folder) == before
+    assert search(root, "max_evals=3", resume=True).first() == []
+
+
+def test_a_search_that_goes_on_keeps_its_summary_until_the_data_is_good(root: Path) -> None:
+    done_by(search(root, "max_evals=2"))
+    run = search(root, "max_evals=3", resume=True)
+    before = run.layout.summary.read_text()
+    [job] = run.first()
+    assert run.layout.summary.read_text() == before
+    run.done(job, Pretender().perform(job, nowhere()))
+    assert not run.layout.summary.exists()
+    assert run.layout.in_progress.exists()
+
+
 def test_a_folder_of_somebody_else_is_not_touched(root: Path) -> None:
     run = search(root, "max_evals=2")
     done_by(run)
@@ -396,29 +471,13 @@ def test_every_trial_may_have_several_seeds(root: Path) -> None:
     assert records.read_yaml(run.layout.trial(1).summary)["seeds"].keys() == {0, 1}
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_tasks_are_for_the_best_trial(root: Path, seeds: int) -> None:
-    def plain(*args: Any) -> PlainRun:
-        return PlainRun(*args, tasks=["judge"])
-
-    many = [f"num_seeds={seeds}"] if seeds > 1 else []
-    run = search(root, "max_evals=3", *many, plain=plain)
-    worker = done_by(run)
-    best = records.read_yaml(run.layout.summary)["best"]["trial"]
-    tasks = [key for key in worker.done if "task" in key]
-    folders = [f"trial{best}/{n}" for n in range(seeds)] if seeds > 1 else [f"trial{best}"]
-    assert tasks == [f"unet/{folder}/task judge" for folder in folders]
-
-
 def test_a_report_alone_is_made_of_what_was_tried(root: Path) -> None:
-    def plain(*args: Any) -> PlainRun:
-        return PlainRun(*args, only_evaluate=True)
-
     run = search(root)
     done_by(run)
     before = records.read_yaml(run.layout.summary)
     run.layout.summary.unlink()
-    again = search(root, plain=plain)
+    again = search(root)
+    again.only_evaluate = True
     assert again.first() == []
     assert records.read_yaml(run.layout.summary) == before
 

@@ -1,0 +1,31 @@
+"""Which runs lie in the folder of an experiment: its seeds, the trials of its search."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from musket.artifacts.layout import Layout
+
+_SEED, _TRIAL = re.compile(r"(\d+)"), re.compile(r"trial(\d+)")
+
+
+def seeds(layout: Layout) -> dict[int, Layout]:
+    """Folders named by a number that have the config of a seed, in order of their numbers."""
+    return {number: seed for number in _numbers(layout, _SEED) if (seed := layout.seed(number)).config.is_file()}
+
+
+def trials(layout: Layout) -> list[Layout]:
+    """Folders named as those of trials, in order of their numbers, whether they have a config or not."""
+    return [layout.trial(number) for number in _numbers(layout, _TRIAL)]
+
+
+def _numbers(layout: Layout, pattern: re.Pattern[str]) -> list[int]:
+    """Numbers of the folders of such a name, links to folders included; none where the experiment has no folder."""
+    try:
+        with os.scandir(layout.folder) as entries:
+            names = [pattern.fullmatch(entry.name) for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+    numbers = {int(name[1]): name[1] for name in names if name is not None}
+    return sorted(number for number, text in numbers.items() if text == str(number))
