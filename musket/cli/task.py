@@ -78,18 +78,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(project: Project, name: str, arguments: argparse.Namespace) -> TaskRun:
-    """The tasks of an experiment."""
+    """The tasks of an experiment, seen as it was trained: with the same ``key=value``."""
+    from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
     from musket.experiment.project import load_spec
+    from musket.experiment.run_record import stored_run
     from musket.experiment.schedule import job_arguments
     from musket.experiment.task_run import TaskRun, task_jobs
     from musket.experiment.tasks import chosen_tasks
 
     config = project.config(name)
-    experiment = Experiment.from_spec(load_spec(config, project=project), project)
+    overrides = list((stored_run(Layout(config)) or {}).get("overrides") or ())
+    experiment = Experiment.from_spec(load_spec(config, project=project, overrides=overrides), project)
     wanted = chosen_tasks(experiment, arguments.task or ["all"], arguments.overrides)
     cache = str(Path(arguments.cache).absolute()) if arguments.cache else None
-    given = job_arguments(config, project.root, cache=cache)
+    given = job_arguments(config, project.root, overrides=overrides, cache=cache)
     devices = arguments.gpus_per_net or 1
     jobs = task_jobs(experiment, name, given, wanted, devices=devices, resume=arguments.allow_resume)
     return TaskRun(name, experiment.layout, jobs)

@@ -72,6 +72,16 @@ def test_finished_experiments_or_those_that_are_named(root: Path, capsys: pytest
     ]
 
 
+def test_an_experiment_is_seen_as_it_was_trained(root: Path) -> None:
+    text = "import musket\n\n\n@musket.task\ndef shape(m: musket.Experiment):\n    return list(m.spec.shape)\n"
+    (root / "modules" / "shapes.py").write_text(text)
+    record = "overrides: ['shape=[64, 64, 3]']\nconfig: {}\n"
+    layout_of(root, "small").run_record.write_text(record)
+    assert run(root, "--task", "shape", "--name", "small,other") == 0
+    found = {name: (root / "experiments" / name / "shape" / "result.yaml").read_text() for name in ("small", "other")}
+    assert found == {"small": "- 64\n- 64\n- 3\n", "other": "- 32\n- 32\n- 3\n"}
+
+
 def test_the_working_directory_chooses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root / "experiments" / "other")
     assert main(["task", "--task", "note", "--one-process"]) == 0
