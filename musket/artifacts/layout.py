@@ -151,7 +151,7 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Locked while the experiment is trained. It stays: removing it would let two processes lock two files."""
+        """Locked while the experiment is trained. It stays; only who holds it may remove it: ``musket clean`` does."""
         return self.folder / ".fit.lock"
 
     @property

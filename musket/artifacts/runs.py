@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 from musket.artifacts.layout import Layout
 
@@ -13,6 +14,18 @@ _SEED, _TRIAL = re.compile(r"(\d+)"), re.compile(r"trial(\d+)")
 def seeds(layout: Layout) -> dict[int, Layout]:
     """Folders named by a number that have the config of a seed, in order of their numbers."""
     return {number: seed for number in _numbers(layout, _SEED) if (seed := layout.seed(number)).config.is_file()}
+
+
+def judged_seeds(layout: Layout, summary: object) -> dict[int, Layout]:
+    """The seeds that a summary is about: those it counts; if it counts none, all.
+
+    None of them where the experiment has been trained without seeds since.
+    """
+    counted = summary.get("seeds") if isinstance(summary, Mapping) else None
+    if isinstance(counted, Mapping):
+        numbers = {str(number) for number in counted}
+        return {number: seed for number, seed in seeds(layout).items() if str(number) in numbers}
+    return {} if layout.metrics(0, 0).parent.is_dir() else seeds(layout)
 
 
 def trials(layout: Layout) -> list[Layout]:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from musket.artifacts.files import in_words
-from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
+from musket.artifacts.layout import CONFIG, Layout
 from musket.artifacts.predictions import INDEX, LOCK
+from musket.artifacts.runs import seeds, trials
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
+from musket.experiment import task_results
 from musket.experiment.lock import holder, locked
 
 # Folders of an experiment in which files of ours lie. Names with "classify" and "reports" are those of former versions.
@@ -43,7 +45,7 @@ _OURS = re.compile(
     "|".join(
         (
             r"(summary|inProgress|error|run)\.yaml",
-            r"\.fit\.holder.*",
+            r"\.fit\.(lock|holder.*)",
             _STUDY,
             r"best\.params\.yaml",
             r"(classify_)?weights/(best|last)-\d+\.\d+\.(weights|state)",
@@ -60,7 +62,6 @@ _OURS = re.compile(
 _BEGUN = re.compile(r"\.(.+)\.\d+\.part")  # what a kill left of a file that was being written
 # All digits of the numbers count, lest somebody else's cache is taken for ours.
 _CACHE = re.compile(r"decoded-[0-9a-f]{16}\.(arrays|index)|[^/]+-[0-9a-f]{16}/(manifest\.json|[0-9a-f]{32}\.npz)")
-_SEED, _TRIAL = re.compile(r"\d+"), re.compile(r"trial\d+")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Leftovers:
     Attributes:
         name: of the experiment; of the project's cache, its folder.
         folder: all of the files lie in it.
-        files: the summary first, so that an experiment half cleaned does not pass for a finished one; a study last, for
-            it tells that trials are ours.
+        files: the summary first, so that an experiment half cleaned does not pass for a finished one; a study late, for
+            it tells that trials are ours; locks last.
         bytes: what they take.
         layouts: of the experiment and of its seeds and trials; empty for a cache.
     """
@@ -107,8 +108,15 @@ def leftovers(name: str, folder: Path) -> Leftovers:
         if (who := holder(layout)) is not None:
             raise TrainingError(f"{layout.folder} is being trained, by {who}; wait for it, or stop it first")
     files = [path for layout in layouts for path in _ours_of(layout)]
-    files += [layout.config for layout in layouts[1:]]
-    files.sort(key=lambda path: 0 if path == layouts[0].summary else 2 if re.fullmatch(_STUDY, path.name) else 1)
+    files += [layout.config for layout in layouts[1:] if layout.config.is_file()]
+    locks = {layout.lock for layout in layouts}
+
+    def turn(path: Path) -> int:
+        if path == layouts[0].summary:
+            return 0
+        return 3 if path in locks else 2 if re.fullmatch(_STUDY, path.name) else 1
+
+    files.sort(key=turn)
     return Leftovers(name, folder, tuple(files), _bytes(files), layouts)
 
 
@@ -145,8 +153,6 @@ def remove(found: Leftovers) -> None:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise ArtifactError(f"cannot be removed: {in_words(error)}", path) from error
-    for layout in found.layouts[1:]:
-        layout.lock.unlink(missing_ok=True)  # nothing is left there that it could guard
     _remove_empty(found)
 
 
@@ -160,20 +166,23 @@ def _remove_empty(found: Leftovers) -> None:
 
 def _runs_below(folder: Path) -> Iterator[Layout]:
     """Seeds of an experiment, and trials where there was a search: our own experiments in its folder."""
-    inside = _listed(folder)
-    searched = any(re.fullmatch(_STUDY, path.name) for path in inside)
-    for child in inside:
-        config = child / (SEED_CONFIG if _SEED.fullmatch(child.name) else CONFIG)
-        ours = _SEED.fullmatch(child.name) or (searched and _TRIAL.fullmatch(child.name))
-        if ours and child.is_dir() and not child.is_symlink() and config.is_file():
-            yield Layout(config)
-            yield from _runs_below(child)
+    layout = Layout(folder / CONFIG)
+    searched = any(re.fullmatch(_STUDY, path.name) for path in _listed(folder))
+    tried = [trial for trial in trials(layout) if trial.config.is_file()] if searched else []
+    aside = [Layout(place / CONFIG) for place in (layout.earlier_search, layout.moving_search) if place.is_dir()]
+    for run in (*seeds(layout).values(), *tried, *aside):
+        if not run.folder.is_symlink():
+            yield run
+            yield from _runs_below(run.folder)
 
 
 def _ours_of(layout: Layout) -> Iterator[Path]:
-    """Files of ours in the folder of one run."""
+    """Files of ours in the folder of one run, those of tasks included."""
     side_files = {layout.beside(f".{suffix}").name for suffix in _SIDE_FILES}
     for path in _listed(layout.folder):
+        if path.is_dir() and not path.is_symlink() and task_results.is_ours(path):
+            yield from (path / name for name in task_results.WRITTEN if (path / name).is_file())
+            continue
         inside = path.name in _FOLDERS and path.is_dir() and not path.is_symlink()
         for file in _files_below(path) if inside else [path]:
             relative = file.relative_to(layout.folder)

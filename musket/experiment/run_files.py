@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.artifacts.peek import peek_state
+from musket.artifacts.runs import seeds, trials
 from musket.core.errors import ArtifactError
 from musket.experiment.run_record import stored_run
-
-# Folders of an experiment that is trained for several seeds, or searched: each with a config of its own.
-_SEED, _TRIAL = re.compile(r"\d+"), re.compile(r"trial\d+")
-_SEED_CONFIG = "config_concrete.yaml"
 
 
 @dataclass(frozen=True)
@@ -99,16 +94,9 @@ class RunFiles:
         return told.get("stopped") is not None or len(told.get("rows") or ()) >= stages[-1]["epochs"]
 
     def runs(self) -> list[RunFiles]:
-        """The seeds or trials in this folder, in order of their numbers."""
-        return sorted(_inner(self.layout.folder), key=lambda run: int(re.sub(r"\D", "", run.layout.folder.name)))
-
-
-def _inner(folder: Path) -> Iterator[RunFiles]:
-    for child in folder.iterdir():
-        if _SEED.fullmatch(child.name) and (child / _SEED_CONFIG).is_file():
-            yield RunFiles(Layout(child / _SEED_CONFIG))
-        elif _TRIAL.fullmatch(child.name) and (child / "config.yaml").is_file():
-            yield RunFiles(Layout(child / "config.yaml"))
+        """The seeds and the trials in this folder, in order of their numbers."""
+        tried = [trial for trial in trials(self.layout) if trial.config.is_file()]
+        return [RunFiles(layout) for layout in (*seeds(self.layout).values(), *tried)]
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musket.artifacts import records
-from musket.artifacts.layout import SEED_CONFIG, Layout
+from musket.artifacts.layout import Layout
+from musket.artifacts.runs import judged_seeds
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ def best_trial(layout: Layout) -> int:
 
 def seed_configs(config: Path) -> dict[int, Path]:
     """Configs of the seeds an experiment was run with, by number; none where it was run as it is."""
-    found = config.parent.glob(f"*/{SEED_CONFIG}")
-    return dict(sorted((int(path.parent.name), path) for path in found if path.parent.name.isdecimal()))
+    layout = Layout(config)
+    summary = records.read_yaml(layout.summary) if layout.summary.exists() else None
+    return {number: seed.config for number, seed in judged_seeds(layout, summary).items()}
 
 
 def refuse_untrained(layout: Layout) -> None:

@@ -15,16 +15,37 @@ import numpy as np
 
 from musket.artifacts import records
 from musket.artifacts.files import write_atomic
+from musket.artifacts.layout import CONFIG
+from musket.core.errors import ArtifactError
 
 RECORD, ERROR = "task.yaml", "error.yaml"
 """Written in the end: with which arguments the task was done, or why it was not."""
-_WRITTEN = (RECORD, ERROR, "result.yaml", "result.csv", "result.npy")
+WRITTEN = (RECORD, ERROR, "result.yaml", "result.csv", "result.npy")
 
 
 def forget(folder: Path) -> None:
     """Remove what a run of a task left on its own account; files the task wrote itself stay."""
-    for name in _WRITTEN:
+    for name in WRITTEN:
         (folder / name).unlink(missing_ok=True)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a task has worked in a folder of this name: its record, or that of its failure, tells."""
+    if not folder.name.isidentifier() or (folder / CONFIG).exists():
+        return False
+    return _told(folder / RECORD).get("task") == folder.name or _is_failure(_told(folder / ERROR).get("errors"))
+
+
+def _told(path: Path) -> Mapping[str, Any]:
+    try:
+        found = records.read_yaml(path)
+    except ArtifactError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _is_failure(errors: Any) -> bool:
+    return isinstance(errors, list) and [set(each) for each in errors] == [{"type", "value", "trace"}]
 
 
 def store(value: Any, folder: Path, tell: Callable[[str], object]) -> str | None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from musket.artifacts.layout import Layout
+from musket.artifacts.runs import judged_seeds
 from musket.core.errors import ArtifactError
 from musket.losses.catalogue import LOSSES
 from musket.metrics.catalogue import Mode, adopt, direction
 from musket.report.best_epochs import Epochs, best_epoch, mean_row, metrics_files, read_epochs
 from musket.report.differences import Config, Leaves, leaves, with_common
-from musket.report.find_experiments import Found, State, find_experiments, seed_configs, state_of
+from musket.report.find_experiments import Found, State, find_experiments, state_of
 from musket.report.plain_yaml import read_plain
 
 PRIMARY = "val_binary_accuracy"
@@ -121,7 +122,7 @@ def _entry(
     found: Found, state: State, summary: Mapping[str, Any], written: dict[str, Any] | None, result: Collection
 ) -> Entry | None:
     """The figures of one experiment; None when it has none."""
-    seeds = [Layout(config) for config in seed_configs(found.layout, summary)]
+    seeds = list(judged_seeds(found.layout, summary).values())
     records = [record for run in seeds or [found.layout] if (record := _record(run, result.troubles))]
     said: Mapping[str, Any] = records[0]["config"] if records else written or {}
     primary = str(said.get("primary_metric", PRIMARY))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
+from musket.artifacts.layout import CONFIG, Layout
 from musket.core.errors import ArtifactError
 from musket.report.plain_yaml import read_plain
 
@@ -77,24 +77,6 @@ def _configs(folder: Path, troubles: list[str], seen: set[tuple[int, int]], *, t
         skipped = entry.name.startswith(".") or (entry.name == "data" and "experiments" in names)
         if not skipped and entry.is_dir():
             yield from _configs(folder / entry.name, troubles, seen, top=False)
-
-
-def seed_configs(layout: Layout, summary: Mapping[str, object]) -> list[Path]:
-    """Configs of the runs of an experiment with other seeds: ``0/config_concrete.yaml``, ``1/...``; in their order.
-
-    Those that the summary counts; if it counts none, all, unless the experiment has been trained without seeds since.
-    """
-    counted = summary.get("seeds")
-    try:
-        names = {entry.name for entry in os.scandir(layout.folder)}
-    except OSError:
-        return []
-    if not isinstance(counted, Mapping) and "metrics" in names:
-        return []
-    numbers = sorted((name for name in names if name.isdecimal()), key=int)
-    wanted = [name for name in numbers if not isinstance(counted, Mapping) or name in counted]
-    configs = (layout.folder / name / SEED_CONFIG for name in wanted)
-    return [config for config in configs if config.is_file()]
 
 
 def state_of(found: Found, troubles: list[str]) -> tuple[State, dict[str, object]]:

@@ -24,6 +24,7 @@ OURS = [
     "error.yaml",
     "run.yaml",
     ".fit.holder.json",
+    ".fit.lock",
     "config.yaml.holdout_split",
     "config.yaml.folds_split",
     "config.yaml.shapes",
@@ -62,6 +63,10 @@ OURS = [
     "trial12/config.yaml",
     "trial12/metrics/metrics-0.0.csv",
     "trial12/.fit.holder.json",
+    ".earlier_search/trials.db",
+    ".earlier_search/trial3/config.yaml",
+    ".earlier_search/trial3/weights/best-0.0.weights",
+    ".moving_search/hyperopt.scores",
 ]
 THEIRS = [
     "config.yaml",
@@ -153,6 +158,23 @@ def test_folders_called_trial_are_ours_only_where_there_was_a_search(root: Path)
     assert files(folder) == ["config.yaml"]
 
 
+def test_of_tasks_goes_what_is_stored_of_them(root: Path) -> None:
+    folder = root / "experiments" / "small"
+    write(folder, ["measure/result.yaml", "measure/result.csv", "measure/drawn.png", "broken/notes.txt"])
+    write(folder, ["measure/task.yaml"], "{task: measure, arguments: {}, result: result.yaml}")
+    write(folder, ["broken/error.yaml"], "errors: [{type: ValueError, value: bad luck, trace: ''}]")
+    write(folder, ["3/config_concrete.yaml"])
+    write(folder, ["3/measure/task.yaml"], "{task: measure, arguments: {}, result: null}")
+    theirs = ["plan/task.yaml", "plan/result.csv", "copy/task.yaml", "other/error.yaml", "nested/config.yaml"]
+    write(folder, [*theirs[:2], *theirs[4:]])
+    write(folder, [theirs[2]], "{task: measure}")
+    write(folder, [theirs[3]], "errors: 3")
+    write(folder, ["nested/error.yaml"], "errors: [{type: ValueError, value: bad luck, trace: ''}]")
+    assert clean(root, "--name", "small", "--yes") == 0
+    kept = ["broken/notes.txt", "config.yaml", "measure/drawn.png", "nested/error.yaml", *theirs]
+    assert files(folder) == sorted(kept)
+
+
 def test_only_what_is_named(root: Path) -> None:
     assert clean(root, "--name", " small,small ", "--cache", "False", "-y") == 0
     assert files(root / "experiments" / "small") == ["config.yaml"]
@@ -210,8 +232,7 @@ def test_what_is_being_trained_is_refused(root: Path, capsys: pytest.CaptureFixt
     with locked(Layout(root / "experiments" / "deep" / "full" / "trial12" / "config.yaml")):
         assert clean(root, "--yes", "--name", "deep/full") == 2
     assert clean(root, "--yes") == 0
-    # the lock of an experiment stays, lest two processes lock two files; those of its trials go with them
-    assert files(root / "experiments" / "small") == [".fit.lock", "config.yaml"]
+    assert files(root / "experiments" / "small") == ["config.yaml"]
     assert files(root / "experiments" / "deep" / "full" / "trial12") == ["notes.md"]
 
 
@@ -293,5 +314,5 @@ def test_everything_a_fit_leaves_is_known(kind: object, tmp_path: Path, monkeypa
     left = files(folder)
     assert len(left) > 10
     assert clean(tmp_path, "--yes") == 0
-    assert [name for name in files(folder) if name != ".fit.lock"] == ["config.yaml", "notes.md"]
+    assert files(folder) == ["config.yaml", "notes.md"]
     assert isinstance(experiment, musket.Experiment)

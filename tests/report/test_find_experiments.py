@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from trained import write_experiment
 
-from musket.artifacts.layout import Layout
-from musket.report.find_experiments import Found, find_experiments, seed_configs, state_of
+from musket.report.find_experiments import Found, find_experiments, state_of
 
 
 def names(folder: Path) -> list[str]:
@@ -110,20 +109,3 @@ def test_a_summary_that_cannot_be_read_says_finished_and_nothing_more(tmp_path: 
     troubles: list[str] = []
     assert state_of(Found("x", tmp_path / "config.yaml"), troubles) == ("finished", {})
     assert troubles == [f"{tmp_path / 'summary.yaml'}: byte 0xff is not UTF-8"]
-
-
-def test_runs_with_other_seeds_in_their_order(tmp_path: Path) -> None:
-    for name in ("0", "2", "10"):
-        touch(tmp_path / name / "config_concrete.yaml")
-    touch(tmp_path / "3" / "config.yaml", tmp_path / "x" / "config_concrete.yaml", tmp_path / "7")
-    layout = Layout(tmp_path / "config.yaml")
-
-    def found(summary: dict[str, object]) -> list[str]:
-        return [config.parent.name for config in seed_configs(layout, summary)]
-
-    assert found({}) == ["0", "2", "10"]
-    assert found({"seeds": {"0": 0.5, "10": None}}) == ["0", "10"]  # there were more once
-    touch(tmp_path / "metrics" / "metrics-0.0.csv")
-    assert found({}) == []
-    assert found({"seeds": {"0": 0.5}}) == ["0"]
-    assert seed_configs(Layout(tmp_path / "absent" / "config.yaml"), {}) == []
