@@ -20,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Which experiments, whether the cache too, and whether to ask."""
     parser.description = (
         "Remove what runs left: weights, metrics, predictions, pictures, logs, evaluation, splits, summaries, seeds, "
-        "trials and the project's cache. Configs and all files that Musket did not make stay. Shows what would go and "
-        "asks. Exit code: 0 done or declined, 2 not possible."
+        "trials, results of tasks and the project's cache. Configs and all files that Musket did not make stay, those "
+        "that tasks wrote themselves, too. Shows what would go and asks. Exit code: 0 done or declined, 2 not possible."
     )
     parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
     parser.add_argument(
