@@ -96,7 +96,8 @@ class Evaluating:
 
         evaluation = summarize(self._self, data, folds, subsample)
         records.write_yaml(self.layout.summary, evaluation.summary)
-        self.layout.in_progress.unlink(missing_ok=True)
+        for path in (self.layout.in_progress, self.layout.error):
+            path.unlink(missing_ok=True)
         write_by_class(self._self, data, evaluation.parts)
         evaluation.raise_if_failed()
         return evaluation.summary

@@ -103,6 +103,13 @@ def test_a_metric_of_every_epoch_is_logged_and_exact(fitted: musket.Experiment) 
     assert DICE not in header
 
 
+def test_what_failed_before_is_over_when_it_is_judged(fitted: musket.Experiment) -> None:
+    """A fold that failed on a cluster may have been trained since, and only then the experiment was judged."""
+    fitted.layout.error.write_text("errors: []")
+    fitted.createSummary()
+    assert not fitted.layout.error.exists()
+
+
 def test_every_image_is_read_once_per_evaluation(fitted: musket.Experiment) -> None:
     data = Counted()
     cfg = reparsed(fitted)
