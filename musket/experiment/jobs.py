@@ -43,12 +43,13 @@ class Worker:
 
         Raises:
             Stopped: training was asked to stop, and did after an epoch.
+            ConfigChanged: the config was edited since the preparation, and had to be read anew.
             MusketError: what went wrong, in words.
         """
         silence_telemetry()
         do: Callable[[Experiment, Mapping[str, Any], Workplace, Console], Any] = _KINDS[job.kind]
         with _warnings_told(workplace):
-            experiment = self._open(job.arguments)
+            experiment = self._open(job)
             return do(experiment, job.arguments, workplace, _console(workplace, quiet=not experiment.spec.verbose))
 
     def refused(self, job: Job, failures: Sequence[tuple[Job, Failure]]) -> None:
@@ -57,10 +58,15 @@ class Worker:
 
         record_failures(Layout(Path(job.arguments["config"])), failures)
 
-    def _open(self, arguments: Mapping[str, Any]) -> Experiment:
-        wanted = json.dumps([arguments.get(name) for name in OPENING])
+    def _open(self, job: Job) -> Experiment:
+        wanted = json.dumps([job.arguments.get(name) for name in OPENING])
         if self._experiment is None or wanted != self._opened:
-            self._experiment, self._opened = open_experiment(arguments), wanted
+            from musket.experiment.run_record import refuse_other_run
+
+            experiment = open_experiment(job.arguments)
+            if job.after:
+                refuse_other_run(experiment.spec, experiment.layout, experiment.project)
+            self._experiment, self._opened = experiment, wanted
         return self._experiment
 
 

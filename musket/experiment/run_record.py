@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError
+from musket.core.errors import ArtifactError, ConfigChanged, TrainingError
 from musket.core.identity import fingerprint
 from musket.core.version import VERSION
 from musket.experiment.changes import config_changes, first_changed_stage, for_training
@@ -85,6 +85,26 @@ def stored_run(layout: Layout) -> dict[str, Any] | None:
     return record
 
 
+def refuse_other_run(spec: ExperimentSpec, layout: Layout, project: Project | None) -> None:
+    """Refuse to go on with what has changed since the run began, in a process that has read config and code anew.
+
+    Raises:
+        ConfigChanged: the config asks for other weights than run.yaml.
+        TrainingError: so does the project's code.
+    """
+    stored = stored_run(layout)
+    if stored is None:
+        return
+    config = spec.dump()
+    if changes := config_changes(stored["config"], config, may_grow=False):
+        raise ConfigChanged(changes)
+    if edited := _edited_code(stored, config, project):
+        raise TrainingError(
+            f"{', '.join(edited)} changed since this run began: what is trained from now on would not match the rest. "
+            "Undo the edit and go on with --allow_resume, or start afresh"
+        )
+
+
 def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | None) -> None:
     """Let the record say that the summary is that of today's config; call it when the summary has been written anew.
 
@@ -94,14 +114,22 @@ def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | Non
     if stored is None:
         return
     now = config_record(spec, project)
+    if now["config"] == stored["config"]:  # read before, perhaps, and the file was edited since
+        now["files"] = stored.get("files", now["files"])
     changes = config_changes(stored["config"], now["config"], may_grow=False)
     if changes and first_changed_stage(changes) < len(spec.stages):  # stages that are left out were trained, too
         return
-    if project is not None and "code" in stored:
-        training = read_code(project.root).used(for_training(now["config"]))
-        if any(stored["code"].get(name) != digest for name, digest in training.items()):
-            return
+    if _edited_code(stored, now["config"], project):
+        return
     records.write_yaml(layout.run_record, {key: value for key, value in stored.items() if key != "overrides"} | now)
+
+
+def _edited_code(stored: dict[str, Any], config: dict[str, Any], project: Project | None) -> list[str]:
+    """Files of the project that decide what is trained, and are not what they were."""
+    if project is None or "code" not in stored:
+        return []
+    training = read_code(project.root).used(for_training(config))
+    return [name for name, digest in training.items() if stored["code"].get(name) != digest]
 
 
 def _data_record(spec: NetworkSpec, data: PreparedData) -> dict[str, Any]:
