@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
+
+from musket.core.errors import AlreadyFinished, ConfigChanged, ConfigError, MusketError, Stopped
 
 Kind = Literal["prepare", "train", "evaluate", "task"]
 
@@ -64,6 +67,19 @@ class Failure:
     died: bool = False
     usage: bool = False
     words: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Why a job was not done, from what it raised."""
+        interrupted = isinstance(error, (Stopped, KeyboardInterrupt))
+        return cls(
+            type=type(error).__name__,
+            value=str(error) or ("stopped at once" if interrupted else ""),
+            trace="" if interrupted else "".join(traceback.format_exception(error)),
+            interrupted=interrupted,
+            usage=isinstance(error, (ConfigError, ConfigChanged, AlreadyFinished)),
+            words=isinstance(error, MusketError),
+        )
 
 
 @dataclass(frozen=True)

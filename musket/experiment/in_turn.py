@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
-from musket.core.errors import AlreadyFinished, ConfigError, TrainingError
+from musket.core.errors import AlreadyFinished, TrainingError
 from musket.core.jobs import Failure, Job, Jobs, Progress, Workplace
 from musket.experiment.jobs import Worker
 from musket.experiment.schedule import ExperimentRun, PlainRun, job_arguments
@@ -43,8 +43,8 @@ class WorkerOn(Worker):
         super().__init__()
         self._given = dataset, holdout
 
-    def _open(self, arguments: Any) -> Experiment:
-        experiment = super()._open(arguments)
+    def _open(self, job: Job) -> Experiment:
+        experiment = super()._open(job)
         dataset, holdout = self._given
         if dataset is not None:
             experiment._dataset = dataset
@@ -124,17 +124,9 @@ def do_in_turn(jobs: Jobs, worker: Worker, workplace: Workplace) -> list[Excepti
             value = worker.perform(job, workplace)
         except Exception as error:  # noqa: BLE001 (whatever it is, other jobs do not depend on it)
             errors.append(error)
-            new = jobs.failed(job, failure_of(error))
+            new = jobs.failed(job, Failure.of(error))
         else:
             done.add(job.key)
             new = jobs.done(job, value)
         waiting |= {each.key: each for each in new}
     return errors
-
-
-def failure_of(error: Exception) -> Failure:
-    """An error as the jobs that follow are told of it."""
-    import traceback
-
-    trace = "".join(traceback.format_exception(error))
-    return Failure(type(error).__name__, str(error), trace, usage=isinstance(error, ConfigError))

@@ -7,11 +7,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from musket.core.jobs import Job, Jobs, Progress, Watcher
+from musket.core.jobs import Failure, Job, Jobs, Progress, Watcher
 from musket.launch.course import Course
 from musket.launch.silent import Silent
 from musket.launch.stopping import TIME_IS_UP, TOLD, finishing, stop_signals
-from musket.launch.worker import Worker, failure_of, load_worker
+from musket.launch.worker import Worker, load_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,7 @@ def run(
                 value = does.perform(job, here)
             except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 (it fails the job, not the run)
                 does, opened = None, None  # what it left may be broken
-                course.failed(job, failure_of(error))
+                course.failed(job, Failure.of(error))
             else:
                 course.done(job, value)
             here.job = None
@@ -103,6 +103,6 @@ class Here:
 
 
 def _console(*, quiet: bool) -> Console:
-    from rich.console import Console
+    from musket.launch.console import RunConsole
 
-    return Console(soft_wrap=True, quiet=quiet)
+    return RunConsole(soft_wrap=True, quiet=quiet)

@@ -20,7 +20,7 @@ from musket.artifacts.files import in_words, write_atomic
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.jobs import Failure, Job, Progress
 from musket.launch import slurm
-from musket.launch.worker import failure_of, load_worker
+from musket.launch.worker import load_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,7 +136,7 @@ def perform(file: Path, place: int, here: Here, *, resume: bool = False) -> Fail
         else:
             value = worker.perform(wanted.resumed() if resume and job.kind == "train" else wanted, here)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is, those that need this job read it)
-        failure = failure_of(error)
+        failure = Failure.of(error)
     ending = {"key": job.key, "value": value, "failure": None if failure is None else asdict(failure)}
     write_atomic(_result(file, place), json.dumps(ending))
     return failure

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from musket.core.errors import MusketError
-from musket.core.jobs import Job, Progress
+from musket.core.jobs import Failure, Job, Progress
 from musket.core.runtime import silence_telemetry
 from musket.core.version import VERSION
 from musket.launch import devices
 from musket.launch.bundle import Copy, Depot
-from musket.launch.worker import failure_of, load_worker
+from musket.launch.worker import load_worker
 from musket.launch.worker_process import Reports
 
 
@@ -105,7 +105,7 @@ def do(order: Order, desk: Any) -> tuple[str, Any]:
             value = load_worker(order.worker).perform(job, there)
         return "done", there.restored(value)
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 (it fails the job, not the process)
-        return "failed", there.restored(asdict(failure_of(error)))
+        return "failed", there.restored(asdict(Failure.of(error)))
     finally:
         there.wait_until_told()
 

@@ -23,9 +23,9 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from musket.core.errors import Stopped
-from musket.core.jobs import Job, Progress
+from musket.core.jobs import Failure, Job, Progress
 from musket.launch.stopping import TOLD
-from musket.launch.worker import failure_of, load_worker
+from musket.launch.worker import load_worker
 
 MARK = b"\x1e"
 """Printed behind the last line of a job: what comes later belongs to another (ASCII: record separator)."""
@@ -117,7 +117,7 @@ def main(worker_name: str) -> None:
     except BaseException as error:  # noqa: BLE001 (whatever it is, it is told where people can see it)
         traceback.print_exc()
         _flush()
-        here.tell("unable", asdict(failure_of(error)))
+        here.tell("unable", asdict(Failure.of(error)))
         return
     here.tell("ready")
     while (job := here.jobs.get()) is not None:
@@ -127,7 +127,7 @@ def main(worker_name: str) -> None:
             event, data = "done", worker.perform(job, here)
             json.dumps(data)
         except BaseException as error:  # noqa: BLE001 (sys.exit in a user's code fails a job, not the worker)
-            event, data = "failed", asdict(failure_of(error))
+            event, data = "failed", asdict(Failure.of(error))
         _flush()
         here.tell(event, data)
 
