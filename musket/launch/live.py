@@ -37,9 +37,9 @@ def watcher(*, quiet: bool = False, console: Console | None = None) -> Shown:
     if quiet:
         return Silent()
     if console is None:
-        from rich.console import Console
+        from musket.launch.console import RunConsole
 
-        console = Console()
+        console = RunConsole()
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else PlainLines(console)
 
 

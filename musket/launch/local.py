@@ -137,7 +137,9 @@ class _Pool:
     def _give_up(self) -> None:
         for place in self._places:
             if place.job is not None:
-                self._course.failed(self._vacate(place), Failure("Stopped", "stopped at once", interrupted=True))
+                self._course.failed(
+                    self._vacate(place), Failure("Stopped", "stopped at once", interrupted=True, words=True)
+                )
 
     def _assign(self) -> None:
         """Start what can be started."""

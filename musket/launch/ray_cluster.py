@@ -191,7 +191,7 @@ class _Cluster:
     def _give_up(self) -> None:
         for reference, task in self._tasks.items():
             self._ray.cancel(reference, force=True)
-            self._course.failed(task.job, Failure("Stopped", "stopped at once", interrupted=True))
+            self._course.failed(task.job, Failure("Stopped", "stopped at once", interrupted=True, words=True))
         self._tasks.clear()
 
     def _assign(self) -> None:
