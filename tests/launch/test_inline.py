@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,3 +91,29 @@ def test_without_a_watcher_jobs_draw_for_themselves(
 def test_jobs_that_wait_for_ever_are_an_error() -> None:
     with pytest.raises(ValueError, match="a/fold 0: wait for ever for a/nobody"):
         run(Listed(job("a/fold 0", "nothing", "a/nobody")), "workers:Worker", Record())
+
+
+def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from recording import Listed, job\n"
+        "from musket.launch.inline import run\n"
+        "jobs = Listed(*(job(f'a/fold {fold}', 'say') for fold in range(3)))\n"
+        "run(jobs, 'workers:Worker')\n"
+        "sys.exit(len(jobs.values))\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            timeout=60,
+            check=False,
+            text=True,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (3, "nobody reads the output any more; the run goes on without it\n")

@@ -73,6 +73,9 @@ class Worker:
         print("no end of line", end="")
         sys.stdin.read()
 
+    def do_say(self, arguments: Any, workplace: Workplace) -> None:
+        workplace.line("from the workplace")
+
     def do_report(self, arguments: Any, workplace: Workplace) -> None:
         workplace.progress(progress(epoch=0, loss=float("nan")))
 
