@@ -45,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         MusketError: there is no such experiment, one is being trained, a file cannot be removed.
     """
     from musket.experiment.cleaning import cache_leftovers, leftovers, link_to, remove
-    from musket.experiment.project import Project, project_root
+    from musket.experiment.project import Project, root_here
 
     if arguments.json and not (arguments.yes or arguments.dry_run):
         raise MusketError("--json does not ask; add --dry-run to see what would go, or --yes to remove it")
-    project = Project((arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd()).absolute())
+    project = Project(root_here(arguments.project).absolute())
     if not project.root.is_dir():
         raise MusketError(f"there is no project folder {project.root}")
     folders = {name: project.config(name).parent for name in arguments.name or project.experiment_names()}

@@ -126,7 +126,7 @@ def _is_task(decorator: ast.expr) -> bool:
 
 def _root(parsed: argparse.Namespace) -> Path:
     """The project that is meant."""
-    from musket.experiment.project import CONFIG, project_root
+    from musket.experiment.project import root_here
 
     given = getattr(parsed, "project", None)
-    return Path(given).expanduser() if given else project_root(Path.cwd() / CONFIG) or Path.cwd()
+    return root_here(Path(given).expanduser() if given else None)

@@ -28,9 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Download, and tell what became of it; see :func:`download`."""
-    from musket.experiment.project import project_root
+    from musket.experiment.project import root_here
 
-    folder = arguments.project or arguments.folder or project_root(Path.cwd() / "config.yaml") or Path.cwd()
+    folder = root_here(arguments.project or arguments.folder)
     return download(folder, force=arguments.force)
 
 

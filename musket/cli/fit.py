@@ -68,12 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         a config was refused, 130 when it was asked to stop. A finished experiment that is named is trained again.
     """
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import open_project, project_root
+    from musket.experiment.project import open_project, root_here
     from musket.experiment.schedule import Schedule
     from musket.experiment.task_run import WithTasks
 
     silence_telemetry()
-    root = arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd()
+    root = root_here(arguments.project)
     if arguments.download_deps:
         from musket.cli.deps_download import download
 
@@ -120,14 +120,15 @@ def _call_after_fit(project: Project) -> int:
 
 def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Experiments to train, each with options that differ from those asked for."""
-    named = arguments.name or _here(project)
+    here = project.experiment_here()
+    named = arguments.name or (None if here is None else [here])
     if named is not None:
         return {name: {"rerun": True} for name in named}
     if arguments.stale:
         from musket.experiment.state import stale_options
 
         return stale_options(project)
-    return {name: {} for name in project.experiment_names() if not _finished(project, name)}
+    return {name: {} for name in project.experiment_names() if not project.is_finished(name)}
 
 
 def _specs(
@@ -266,15 +267,3 @@ def _print_table(runs: Sequence[ExperimentRun]) -> None:
     results = [f"{one.result['name']} {one.result['value']:.4f}" if one.result else "" for one in runs]
     outcomes = [Outcome(one.name, one.state, result) for one, result in zip(runs, results, strict=True)]
     Console(soft_wrap=True).print(final_table(outcomes))
-
-
-def _here(project: Project) -> list[str] | None:
-    """The experiment whose folder is the working directory, if it is one."""
-    here = Path.cwd()
-    if not (here / "config.yaml").is_file() or not here.is_relative_to(project.experiments):
-        return None
-    return [here.relative_to(project.experiments).as_posix()]
-
-
-def _finished(project: Project, name: str) -> bool:
-    return (project.experiments / name / "summary.yaml").exists()

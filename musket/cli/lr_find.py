@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _experiment(arguments: argparse.Namespace) -> tuple[Project | None, Path]:
     """The project, if any, and the config that the arguments name."""
-    from musket.experiment.project import CONFIG, find_project, open_project, project_root
+    from musket.experiment.project import CONFIG, find_project, open_project, root_here
 
     if arguments.config is not None and arguments.name is not None:
         raise MusketError(f"found both {arguments.config!r} and --name {arguments.name!r}; name one experiment")
@@ -85,7 +85,7 @@ def _experiment(arguments: argparse.Namespace) -> tuple[Project | None, Path]:
     here = Path(CONFIG).is_file()
     if arguments.project is None and arguments.name is None and (given is not None or here):
         return find_project(given or ".")
-    project = open_project(arguments.project or project_root(Path.cwd() / CONFIG) or Path.cwd())
+    project = open_project(root_here(arguments.project))
     return project, project.config(given or _only(project))
 
 

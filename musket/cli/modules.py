@@ -20,9 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print or write what there is. Raises MusketError when a module fails."""
     from musket.experiment.introspection import elements
-    from musket.experiment.project import open_project, project_root
+    from musket.experiment.project import open_project, root_here
 
-    project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
+    project = open_project(root_here(arguments.project))
     found = elements(project)
     if arguments.out is not None:
         import yaml

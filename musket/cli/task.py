@@ -58,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
         MusketError: no such task, experiment or parameter; an argument is missing; an experiment is not trained.
     """
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import open_project, project_root
+    from musket.experiment.project import open_project, root_here
     from musket.experiment.schedule import Schedule
 
     silence_telemetry()
-    project = open_project(arguments.project or project_root(Path.cwd() / "config.yaml") or Path.cwd())
-    chosen = arguments.name or _here(project) or _finished(project)
+    project = open_project(root_here(arguments.project))
+    chosen = arguments.name or _chosen(project)
     runs = [_run(project, name, arguments) for name in dict.fromkeys(chosen)]
     if not any(one.jobs for one in runs):
         none = f"no experiment with summary.yaml in {project.experiments}"
@@ -130,13 +130,7 @@ def _outcome(runs: Sequence[TaskRun], *, stopped: bool, as_json: bool) -> int:
     return int(bool(failures))
 
 
-def _here(project: Project) -> list[str] | None:
-    """The experiment whose folder is the working directory, if it is one."""
-    here = Path.cwd()
-    if not (here / "config.yaml").is_file() or not here.is_relative_to(project.experiments):
-        return None
-    return [here.relative_to(project.experiments).as_posix()]
-
-
-def _finished(project: Project) -> list[str]:
-    return [name for name in project.experiment_names() if (project.experiments / name / "summary.yaml").exists()]
+def _chosen(project: Project) -> list[str]:
+    """The experiment one is in, else all finished ones."""
+    here = project.experiment_here()
+    return [name for name in project.experiment_names() if project.is_finished(name)] if here is None else [here]

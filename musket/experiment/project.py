@@ -65,6 +65,17 @@ class Project:
         """Every experiment, sorted. Nested folders give names with ``/``; nothing below a config is searched."""
         return sorted(_experiments(self.experiments))
 
+    def experiment_here(self) -> str | None:
+        """The experiment whose folder is the working directory, if it is one."""
+        here = Path.cwd()
+        if not (here / CONFIG).is_file() or not here.is_relative_to(self.experiments):
+            return None
+        return here.relative_to(self.experiments).as_posix()
+
+    def is_finished(self, name: str) -> bool:
+        """Whether an experiment has a summary."""
+        return Layout(self.experiments / name / CONFIG).summary.exists()
+
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""
         path = _config_in(self.experiments / name)
@@ -123,6 +134,11 @@ def project_root(config: Path) -> Path | None:
         if (folder / "modules").is_dir():
             return folder
     return next((folder.parent for folder in parents if folder.name == "experiments"), None)
+
+
+def root_here(given: Path | None = None) -> Path:
+    """The project folder that is given, else that of the working directory, else the working directory itself."""
+    return given or project_root(Path.cwd() / CONFIG) or Path.cwd()
 
 
 def open_project(root: str | Path) -> Project:
