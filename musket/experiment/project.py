@@ -22,7 +22,7 @@ from musket.config.check import Overrides, check
 from musket.config.read import Document, read
 from musket.config.schema import ExperimentSpec
 from musket.config.tree import Items, Scalar, place_of
-from musket.core.errors import ConfigError, MusketError, Problem
+from musket.core.errors import ArtifactError, ConfigError, MusketError, Problem
 from musket.core.identity import examples
 from musket.core.registry import nearest
 from musket.experiment.vocabulary import vocabulary
@@ -62,8 +62,15 @@ class Project:
         return self.names.get(name)
 
     def experiment_names(self) -> list[str]:
-        """Every experiment, sorted. Nested folders give names with ``/``; nothing below a config is searched."""
-        return sorted(_experiments(self.experiments))
+        """Every experiment, sorted. Nested folders give names with ``/``; nothing below a config is searched.
+
+        Raises:
+            ArtifactError: a folder cannot be read.
+        """
+        try:
+            return sorted(_experiments(self.experiments))
+        except OSError as error:
+            raise ArtifactError(f"cannot be read: {error.strerror}", error.filename) from error
 
     def experiment_here(self) -> str | None:
         """The experiment whose folder is the working directory, if it is one."""

@@ -55,6 +55,19 @@ def test_experiments_are_named_by_their_path(root: Path) -> None:
     assert found.data == root / "data"
 
 
+def test_folders_that_cannot_be_read_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Path.is_file
+
+    def is_file(self: Path) -> bool:
+        if self.parent.name == "unet":  # permissions do not hold for who runs tests as root
+            raise PermissionError(13, "Permission denied", str(self))
+        return usual(self)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    with pytest.raises(MusketError, match=r"unet/config\.yaml: cannot be read: Permission denied"):
+        open_project(root).experiment_names()
+
+
 def test_links_back_to_a_folder_above_are_not_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "experiments" / "unet").rename(tmp_path / "elsewhere" / "unet")
