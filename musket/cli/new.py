@@ -61,13 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _experiment(arguments: argparse.Namespace) -> int:
     from musket.experiment.new import new_experiment
-    from musket.experiment.project import CONFIG, Project, open_project, project_root
+    from musket.experiment.project import Project, open_project, root_here
 
     name = arguments.experiment
-    root = arguments.project or project_root(Path.cwd() / CONFIG) or Path.cwd()
+    root = root_here(arguments.project)
     if not (root / "experiments").is_dir():
         raise MusketError(f"{root} is no project: it has no folder experiments; musket new PROJECT makes one")
-    project = Project(root) if arguments.source is None else open_project(root)
+    checked = arguments.source is not None or arguments.overrides
+    project = open_project(root) if checked else Project(root)
     made = new_experiment(project, name, arguments.source, arguments.overrides, arguments.kind).absolute()
     print(made.relative_to(Path.cwd()) if made.is_relative_to(Path.cwd()) else made)
     there = [] if arguments.project is None else [f"cd {shlex.quote(str(root))}"]

@@ -63,10 +63,8 @@ def new_experiment(
         MusketError: there is no such experiment to copy, or the name is taken or none.
     """
     folder = project.experiments / _checked(project, name)
-    if source is None:
-        config = _TEMPLATES / kind / "experiments" / FIRST / CONFIG
-    else:
-        config = project.config(source)
+    config = _TEMPLATES / kind / "experiments" / FIRST / CONFIG if source is None else project.config(source)
+    if source is not None or values:
         load_spec(config, project=project, overrides=values)
     text = with_values(config.read_text("utf-8-sig"), values, config)
     write_atomic(folder / CONFIG, text)

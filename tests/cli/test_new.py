@@ -115,6 +115,8 @@ def test_values_that_would_be_refused_are_refused_at_once(project: Path, capsys:
     err = capsys.readouterr().err
     assert "nearest: batch" in err
     assert "found 'fast'" in err
+    assert main(["new", "--experiment", "second", "bacth=3"]) == 2
+    assert "nearest: batch" in capsys.readouterr().err
     assert main(["new", "--experiment", "second", "--from", "frist"]) == 2
     assert "no such experiment 'frist'" in capsys.readouterr().err
     assert not (project / "experiments" / "second").exists()
