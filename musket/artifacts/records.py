@@ -108,7 +108,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError as error:
         raise ArtifactError("no such file", path) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ArtifactError(f"not readable as YAML ({error})", path) from error
+        raise ArtifactError(f"not readable as YAML ({' '.join(str(error).split())})", path) from error
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        print("\ninterrupted; finished epochs are kept, go on with --allow_resume", file=sys.stderr)
+        kept = "; finished epochs are kept, go on with --allow_resume" if chosen == "fit" else ""
+        print(f"\ninterrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has gone, as `head` does; nothing may be flushed into the closed pipe at exit

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Which experiment, which images, what to write and where."""
     parser.description = (
         "Predict images with a trained experiment, as the mean of its networks, and write the results to a folder. "
-        "Exit code: 0 all were predicted, 1 some images could not be (errors.csv names them), 2 nothing could be."
+        "Exit code: 0 all were predicted, 1 images could not be (errors.csv names them), 2 nothing was begun."
     )
     parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
     parser.add_argument("--name", metavar="NAME", help="an experiment of the project, or a config; default: here")
