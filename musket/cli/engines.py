@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -148,6 +149,7 @@ def _beside(job: Job) -> list[Path]:
 
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:
     from musket.experiment.search import SearchRun
+    from musket.experiment.seeds import SeededRun
     from musket.experiment.task_run import WithTasks
     from musket.launch import slurm
 
@@ -170,9 +172,12 @@ def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> Non
         parallel=arguments.num_workers,
         lines=slurm.option_lines(arguments.sbatch),
     )
-    for path in slurm.scripts(schedule.planned(), folder, worker=WORKER, python=sys.executable, options=options):
+    jobs = [
+        job for one in schedule.runs for job in (one.handed_over() if isinstance(one, SeededRun) else one.planned())
+    ]
+    for path in slurm.scripts(jobs, folder, worker=WORKER, python=sys.executable, options=options):
         print(path)
     if arguments.dry_run:
-        print(f"nothing submitted; bash {folder / slurm.SUBMIT} does")
+        print(f"nothing submitted; bash {shlex.quote(str(folder / slurm.SUBMIT))} does")
     else:
         print(slurm.submit(folder))

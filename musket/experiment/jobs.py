@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from musket.artifacts.layout import Layout
+from musket.artifacts.runs import seeds
 from musket.core.errors import ConfigWarning
 from musket.core.jobs import Failure, Job, Workplace
 from musket.core.runtime import make_fabric, silence_telemetry
@@ -56,7 +57,10 @@ class Worker:
         """A job is not done, because others it needs failed where nobody kept their failures."""
         from musket.experiment.schedule import record_failures
 
-        record_failures(Layout(Path(job.arguments["config"])), failures)
+        layout = Layout(Path(job.arguments["config"]))
+        record_failures(layout, failures)
+        if not all(seed.summary.exists() for seed in seeds(layout).values()):
+            layout.summary.unlink(missing_ok=True)  # it was of seeds that have been trained again
 
     def _open(self, job: Job) -> Experiment:
         wanted = json.dumps([job.arguments.get(name) for name in OPENING])
@@ -64,7 +68,7 @@ class Worker:
             from musket.experiment.run_record import refuse_other_run
 
             experiment = open_experiment(job.arguments)
-            if job.after:
+            if job.after and experiment.spec.num_seeds is None:  # each of several seeds has a record of its own
                 refuse_other_run(experiment.spec, experiment.layout, experiment.project)
             self._experiment, self._opened = experiment, wanted
         return self._experiment
@@ -133,6 +137,10 @@ def _evaluate(
     from musket.experiment.leftovers import forget_predictions
     from musket.report.tables import summary_table
 
+    if experiment.spec.num_seeds is not None:
+        from musket.experiment.seeds import sum_up
+
+        return {"result": sum_up(experiment.spec, experiment.layout, experiment.project)["experiment_result"]}
     options = _options(arguments)
     if arguments.get("recalculate"):
         forget_predictions(experiment.layout)

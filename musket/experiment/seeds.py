@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from musket.artifacts import records
 from musket.artifacts.files import write_atomic
@@ -19,6 +19,9 @@ from musket.experiment.changes import config_changes
 from musket.experiment.derived import Template, derived_arguments, same_but
 from musket.experiment.run_record import record_several, stored_run
 from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
+
+if TYPE_CHECKING:
+    from musket.experiment.project import Project
 
 Run = TypeVar("Run")
 MakeRun = Callable[[str, Layout, Mapping[str, Any], ExperimentSpec], ExperimentRun]
@@ -75,12 +78,21 @@ class SeededRun:
         """Every job of every seed."""
         return self._own(job for seed in self._seeds.values() for job in seed.planned())
 
+    def handed_over(self) -> list[Job]:
+        """Every job, for an engine that cannot ask what follows; writes the configs of the seeds.
+
+        The last one evaluates the experiment itself: the worker sums up its seeds then.
+        """
+        self._write_configs()
+        jobs = self.planned()
+        evaluated = tuple(job.key for job in jobs if job.kind == "evaluate")
+        return [*jobs, Job(f"{self.name}/evaluate", "evaluate", self.name, self.arguments, evaluated)]
+
     def first(self) -> list[Job]:
         """Write the configs of the seeds; what can begin at once, of those that are not finished."""
-        template = Template.of(self.arguments)
+        self._write_configs()
         jobs: list[Job] = []
-        for number, (name, seed) in enumerate(self._seeds.items()):
-            write_seed(template, self.spec, seed.layout, number)
+        for name, seed in self._seeds.items():
             summary = finished_summary(seed.layout, self.spec, self._options) if self._options.get("resume") else None
             if summary is None:
                 jobs += seed.first()
@@ -122,15 +134,29 @@ class SeededRun:
     def _options(self) -> Mapping[str, Any]:
         return self.arguments.get("options") or {}
 
+    def _write_configs(self) -> None:
+        template = Template.of(self.arguments)
+        for number, seed in enumerate(self._seeds.values()):
+            write_seed(template, self.spec, seed.layout, number)
+
     def _summarize(self) -> None:
-        summaries = {number: _summary(seed.layout) for number, seed in enumerate(self._seeds.values())}
-        summary = summary_over_seeds(self.layout.config.name, summaries)
-        self.result = summary["experiment_result"]
-        records.write_yaml(self.layout.summary, summary)
-        record_several(self.spec, self.layout, project_of(self.arguments))
-        for path in (self.layout.in_progress, self.layout.error):
-            path.unlink(missing_ok=True)
+        self.result = sum_up(self.spec, self.layout, project_of(self.arguments))["experiment_result"]
         self._summarized = True
+
+
+def sum_up(spec: ExperimentSpec, layout: Layout, project: Project | None) -> dict[str, Any]:
+    """Write and return the summary of an experiment whose seeds are all evaluated.
+
+    Raises:
+        ArtifactError: a seed has no summary.
+    """
+    summaries = {number: _summary(layout.seed(number)) for number in range(spec.num_seeds or 1)}
+    summary = summary_over_seeds(layout.config.name, summaries)
+    records.write_yaml(layout.summary, summary)
+    record_several(spec, layout, project)
+    for path in (layout.in_progress, layout.error):
+        path.unlink(missing_ok=True)
+    return summary
 
 
 def begin_several(layout: Layout) -> None:

@@ -139,10 +139,10 @@ def requeue() -> bool:
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that make one array: of one experiment, alike, waiting for the same others. Each after those it needs."""
+    """Jobs that make one array: of one run, alike, waiting for the same others. Each after those it needs."""
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.experiment, job.kind, job.devices, job.after), []).append(job)
+        groups.setdefault((_run(job), job.kind, job.devices, job.after), []).append(job)
     waiting, ordered, known = list(groups.values()), [], set[str]()
     while waiting:
         ready = [group for group in waiting if known.issuperset(group[0].after)]
@@ -153,6 +153,11 @@ def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
         known.update(job.key for group in ready for job in group)
         waiting = [group for group in waiting if group not in ready]
     return ordered
+
+
+def _run(job: Job) -> str:
+    """The experiment, or the seed of it, that a job belongs to."""
+    return job.key.rpartition("/")[0] or job.experiment
 
 
 def _script_names(jobs: Sequence[Job]) -> dict[tuple[str, int], str]:
@@ -230,9 +235,9 @@ def _submissions(groups: Sequence[Sequence[Job]], names: dict[tuple[str, int], s
         limit = f"%{options.parallel}" if options.parallel else ""
         before = list(dict.fromkeys(owners[key] for key in job.after))
         waits = [f"{'afterok' if kinds[one] == 'prepare' else 'afterany'}:$array_{one}" for one in before]
-        title = re.sub(r"[^\w.-]+", "_", f"{job.experiment}-{job.kind}")
+        title = re.sub(r"[^\w.-]+", "_", f"{_run(job)}-{job.kind}")
         arguments = [
-            shlex.quote(f"{job.experiment}: {job.kind}" + (f" ({len(group)} jobs)" if len(group) > 1 else "")),
+            shlex.quote(f"{_run(job)}: {job.kind}" + (f" ({len(group)} jobs)" if len(group) > 1 else "")),
             f"--job-name={shlex.quote(title)}",
             f"--array=0-{len(group) - 1}{limit}",
             *([f'--dependency="{",".join(waits)}"', "--kill-on-invalid-dep=yes"] if waits else []),

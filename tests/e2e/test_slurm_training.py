@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_slurm import install, submissions
-from toy_project import write_project
+from toy_project import CONFIG, write_project
 
 
 def musket(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +42,22 @@ def test_scripts_train_what_one_process_trains(tmp_path: Path, monkeypatch: pyte
     home = spread / "experiments" / "deep" / "unet"
     assert (home / "summary.yaml").exists()
     assert not (home / "inProgress.yaml").exists()
+
+
+@pytest.mark.slow
+def test_scripts_train_several_seeds_and_sum_them_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch)
+    several = CONFIG.replace("folds_count: 2", "folds_count: 1").replace("epochs: 2", "epochs: 1") + "num_seeds: 2\n"
+    alone = write_project(tmp_path / "alone", unet=several)
+    spread = write_project(tmp_path / "spread", unet=several)
+    assert musket("fit", "--project", alone, "--one_process", OMP_NUM_THREADS="3").returncode == 0
+    done = musket("fit", "--project", spread, "--engine", "slurm")
+    assert done.returncode == 0, done.stderr
+    assert submissions(tmp_path)[-1]["name"] == "unet-evaluate"
+    assert all(one["ok"] for one in submissions(tmp_path))
+    summaries = [(root / "experiments" / "unet" / "summary.yaml").read_text() for root in (alone, spread)]
+    assert summaries[0] == summaries[1]
+    assert "seeds:" in summaries[0]
 
 
 def test_a_dry_run_submits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

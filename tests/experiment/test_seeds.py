@@ -14,6 +14,7 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ConfigError, DataError
 from musket.core.jobs import Failure, Job
 from musket.experiment.in_turn import do_in_turn
+from musket.experiment.jobs import Worker
 from musket.experiment.project import find_project, load_spec, read_documents
 from musket.experiment.schedule import PlainRun, job_arguments
 from musket.experiment.seeds import SeededRun, summary_over_seeds
@@ -212,6 +213,36 @@ def test_a_seed_that_fails_fails_the_experiment_and_the_others_go_on(root: Path)
     assert {key.split("/")[1] for key in worker.done} == {"1"}  # the others are finished
     assert again.state == "done"
     assert not run.layout.error.exists()
+
+
+def test_all_jobs_may_be_handed_over_at_once(root: Path) -> None:
+    """As to SLURM, where nobody waits for what follows."""
+    run = seeded(root, "num_seeds=2")
+    records.write_yaml(run.layout.run_record, {"config": {"batch": 99}})  # of an earlier run
+    *jobs, last = run.handed_over()
+    assert [job.key for job in jobs] == [job.key for job in run.planned()]
+    assert (last.key, last.after) == ("unet/evaluate", ("unet/0/evaluate", "unet/1/evaluate"))
+    worker = Pretender(lambda config: config["testSplitSeed"])
+    for job in jobs:
+        worker.perform(job, nowhere())
+    mean = sum(config_of(root, number)["testSplitSeed"] for number in (0, 1)) / 2
+    assert Worker().perform(last, nowhere()) == {"result": records.read_yaml(run.layout.summary)["experiment_result"]}
+    assert records.read_yaml(run.layout.summary)["experiment_result"]["value"] == mean
+
+
+def test_what_was_handed_over_and_failed_leaves_no_summary_of_before(root: Path) -> None:
+    run = seeded(root, "num_seeds=2")
+    *jobs, last = run.handed_over()
+    for job in jobs:
+        Pretender().perform(job, nowhere())
+    run.layout.summary.write_text("completed: true")
+    failed = [(jobs[0], Failure("Refused", "unet/0/evaluate needs what was not done", words=True))]
+    Worker().refused(last, failed)  # nothing was touched: the summaries of all seeds are there
+    assert run.layout.summary.exists()
+    run.layout.seed(0).summary.unlink()
+    Worker().refused(last, failed)
+    assert not run.layout.summary.exists()
+    assert records.read_yaml(run.layout.error)["errors"][0]["job"] == jobs[0].key
 
 
 def test_an_interruption_is_no_failure(root: Path) -> None:

@@ -100,6 +100,26 @@ def test_kinds_whose_jobs_need_different_numbers_of_devices_have_several_scripts
     assert [line.split("sbatch ")[0].rsplit()[-1] for line in calls if "b: train" in line] == ["train-2."]
 
 
+def test_runs_of_one_experiment_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Else a seed whose preparation fails would keep the others from being trained."""
+    seeds = [
+        replace(job, experiment="unet")
+        for name in ("unet/0", "unet/1")
+        for job in plan(tmp_path, name, evaluated=False)
+    ]
+    write(seeds, tmp_path / "scripts")
+    lines = [
+        line for line in (tmp_path / "scripts" / "submit.sh").read_text().splitlines() if line.startswith("submit '")
+    ]
+    assert [re.findall(r"'(.*)' --job-name=(\S+) --array=(\S+)", line) for line in lines] == [
+        [("unet/0: prepare", "unet_0-prepare", "0-0")],
+        [("unet/1: prepare", "unet_1-prepare", "0-0")],
+        [("unet/0: train (2 jobs)", "unet_0-train", "0-1")],
+        [("unet/1: train (2 jobs)", "unet_1-train", "0-1")],
+    ]
+    assert "afterok:$array_1" in lines[3]
+
+
 def test_every_script_is_good_bash(tmp_path: Path) -> None:
     odd = tmp_path / "a \"b\" 'c' $(d) `e` ;f"
     for path in write(plan(odd, "deep/né t"), odd):
