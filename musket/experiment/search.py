@@ -267,6 +267,11 @@ class SearchRun:
             failed = [trial for trial in trials if trial.state == "failed"]
             why = f"; trial {failed[-1].number}: {failed[-1].note}" if failed else ""
             words = f"none of {len(trials)} trials was trained to its end{why}"
+            if best is not None:  # of a search that was gone on with
+                words = (
+                    f"the first {self._ended_as['failed']} trials since it went on all failed{why}\n"
+                    f"The best before is trial {best.number} ({best.score:.6g}); --only_report writes its summary anew"
+                )
             job = Job(f"{self.name}/search", "evaluate", self.name)
             self.failures.append((job, Failure("TrainingError", words, words=True)))
             record_failures(self.layout, self.failures)

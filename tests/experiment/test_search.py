@@ -270,6 +270,21 @@ def test_a_search_gives_up_when_nothing_works(root: Path) -> None:
     assert run.state == "failed"
 
 
+def test_a_search_that_went_on_and_gave_up_tells_the_best_before(root: Path) -> None:
+    done_by(search(root, "max_evals=3"))
+    best = max(scores(search(root)), key=lambda entry: entry["score"])
+    run = search(root, "max_evals=50", resume=True)
+    do_in_turn(run, Failing(lambda job: job.kind == "train"), nowhere())
+    [(_, failure)] = run.failures
+    assert "the first 10 trials since it went on all failed; trial 12: DataError" in failure.value
+    assert f"The best before is trial {best['num']}" in failure.value
+    report = search(root, "max_evals=50")
+    report.only_evaluate = True
+    assert report.first() == []
+    assert records.read_yaml(run.layout.summary)["best"]["trial"] == best["num"]
+    assert not run.layout.error.exists()
+
+
 def test_values_that_no_config_may_have_fail_their_trial_alone(root: Path) -> None:
     text = CONFIG.replace("batch: 3", "batch: 3+0/(n-3)").partition("  rate")[0].replace("rate", "0.1")
     (root / "experiments" / "unet" / "config.yaml").write_text(text + "  n: {range: [1, 6], type: integer}\n")
