@@ -12,11 +12,12 @@ from typing import NoReturn
 
 from musket.artifacts.files import in_words
 from musket.artifacts.layout import CONFIG, Layout
-from musket.artifacts.predictions import INDEX, LOCK
+from musket.artifacts.predictions import INDEX
 from musket.artifacts.runs import seeds, trials
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
 from musket.experiment import task_results
+from musket.experiment.leftovers import BY_CLASS, STORED, TABLE
 from musket.experiment.lock import holder, locked
 
 # Folders of an experiment in which files of ours lie. Names with "classify" and "reports" are those of former versions.
@@ -35,9 +36,9 @@ _FOLDERS = (
 _SIDE_FILES = ("holdout_split", "folds_split", "shapes", "contribution", "ncx", "mdl-nchannel")
 _STUDY = r"trials\.db(-journal|-wal|-shm)?|hyperopt\.(trials|scores)"
 _PREDICTIONS = (
-    rf"[^/]+\.npy/({re.escape(INDEX)}|{re.escape(LOCK)}|(\d+|vectors)\.npy\.npz)",
+    rf"[^/]+\.npy/({re.escape(INDEX)}|{STORED})",
     r"[^/]+\[[\d, ]*\](\d+|\[[\d, ]*\])\.npy",
-    r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv",
+    TABLE,
     r"tmp-validation(\d+\.\d+)?\.npy(/.+)?",
 )
 # Paths below the folder of an experiment, with slashes.
@@ -53,7 +54,7 @@ _OURS = re.compile(
             r"logs/\d+\.\d+/events\.out\.tfevents\..+",
             r"examples/\d+/\d+/t_epoch_(train)?\d+\.\d+\.jpg",
             rf"predictions/({'|'.join(_PREDICTIONS)})",
-            r"evaluation/(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)",
+            rf"evaluation/{BY_CLASS}",
             r"reports/report-\d+\.\d+\.html",
             r"\.history/.+",
         )
@@ -181,7 +182,7 @@ def _ours_of(layout: Layout) -> Iterator[Path]:
     side_files = {layout.beside(f".{suffix}").name for suffix in _SIDE_FILES}
     for path in _listed(layout.folder):
         if path.is_dir() and not path.is_symlink() and task_results.is_ours(path):
-            yield from (path / name for name in task_results.WRITTEN if (path / name).is_file())
+            yield from task_results.written(path)
             continue
         inside = path.name in _FOLDERS and path.is_dir() and not path.is_symlink()
         for file in _files_below(path) if inside else [path]:

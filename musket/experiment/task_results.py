@@ -36,6 +36,12 @@ def is_ours(folder: Path) -> bool:
     return _told(folder / RECORD).get("task") == folder.name or _is_failure(_told(folder / ERROR).get("errors"))
 
 
+def written(folder: Path) -> list[Path]:
+    """The files there that are ours, sorted: the record, that of a failure, and the result that the record names."""
+    names = {RECORD, ERROR, _told(folder / RECORD).get("result")}
+    return [folder / name for name in sorted(WRITTEN) if name in names and (folder / name).is_file()]
+
+
 def _told(path: Path) -> Mapping[str, Any]:
     try:
         found = records.read_yaml(path)
