@@ -14,12 +14,13 @@ from musket.artifacts.layout import Layout
 from musket.artifacts.predictions import INDEX, LOCK
 from musket.core.types import Unit
 
-# What lies in predictions/ beside the stores: tables of dumpPredictionsToCSV, and scratch folders of an epoch.
-_TABLE = re.compile(r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv")
-_SCRATCH = re.compile(r"tmp-validation\d+\.\d+\.npy")
-# Tables and pictures in evaluation/.
-_BY_CLASS = re.compile(r"(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)")
-_STORED = re.compile(rf"(\d+|vectors)\.npy\.npz|{re.escape(LOCK)}")
+TABLE = r"(validation|holdout-)\d+\.\d+-(gt|pt)\.csv"
+"""Names, as a pattern, of the tables of dumpPredictionsToCSV, beside the stores in predictions/."""
+BY_CLASS = r"(validation|holdout)_(classes|confusion|values)(_.+)?\.(csv|png)"
+"""Names of tables and pictures in evaluation/."""
+STORED = rf"(\d+|vectors)\.npy\.npz|{re.escape(LOCK)}"
+"""Names of files in a store of predictions, its index aside."""
+_SCRATCH = r"tmp-validation\d+\.\d+\.npy"
 
 
 def traces(layout: Layout, unit: Unit) -> list[Path]:
@@ -57,9 +58,9 @@ def forget_predictions(layout: Layout) -> None:
     """Remove stored predictions and all tables of them; the user's own files among them stay."""
     folder = layout.predictions
     for path in list(folder.iterdir()) if folder.is_dir() else ():
-        if _TABLE.fullmatch(path.name):
+        if re.fullmatch(TABLE, path.name):
             path.unlink()
-        elif _SCRATCH.fullmatch(path.name):
+        elif re.fullmatch(_SCRATCH, path.name):
             shutil.rmtree(path, ignore_errors=True)
         elif path.is_dir() and (_is_store(path) or path.suffix == ".npy"):  # one without index was interrupted
             _forget_store(path)
@@ -71,7 +72,7 @@ def forget_predictions(layout: Layout) -> None:
 def forget_by_class(layout: Layout) -> None:
     """Remove tables and pictures by class, also of heads that were called otherwise; the user's own files stay."""
     for path in list(layout.evaluation.iterdir()) if layout.evaluation.is_dir() else ():
-        if _BY_CLASS.fullmatch(path.name):
+        if re.fullmatch(BY_CLASS, path.name):
             path.unlink()
 
 
@@ -79,7 +80,7 @@ def _forget_store(folder: Path) -> None:
     if _is_store(folder):
         (folder / INDEX).unlink()
     for path in list(folder.iterdir()):
-        if _STORED.fullmatch(path.name):
+        if re.fullmatch(STORED, path.name):
             path.unlink()
     _remove_empty(folder)
 
