@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from numbers import Real
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
-from musket.core.errors import ArtifactError, MusketError
+from musket.core.errors import ArtifactError, ConfigWarning, MusketError
 from musket.core.process_group import refuse_in_main_import
 from musket.core.runtime import make_fabric, silence_telemetry
 from musket.experiment.facade_data import Supplying
@@ -306,6 +308,8 @@ def parse(path: str | Path, *, dialect: str | None = None, **overrides: Any) -> 
         dialect: kind of problem when the file's first line names none; default segmentation.
         overrides: values that replace the config's, by key.
 
+    Warns when what lies there was trained with other values, given on the command line.
+
     Raises:
         ConfigError: everything that is wrong with the config, at once.
     """
@@ -313,4 +317,23 @@ def parse(path: str | Path, *, dialect: str | None = None, **overrides: Any) -> 
 
     silence_telemetry()
     project, config = find_project(path)
-    return Experiment(load_spec(config, project=project, dialect=dialect, overrides=overrides), project)
+    experiment = Experiment(load_spec(config, project=project, dialect=dialect, overrides=overrides), project)
+    _tell_overrides(experiment)
+    return experiment
+
+
+def _tell_overrides(experiment: Experiment) -> None:
+    from musket.experiment.changes import config_changes
+    from musket.experiment.run_record import stored_run
+
+    with contextlib.suppress(ArtifactError):
+        stored = stored_run(experiment.layout)
+        given = (stored or {}).get("overrides")
+        if stored and given and config_changes(stored["config"], experiment.spec.dump(), may_grow=True):
+            values = " ".join(given)
+            warnings.warn(
+                f"{experiment.layout.folder} was trained with {values} on the command line, which its config does not "
+                "say; give parse the same values to use what lies there",
+                ConfigWarning,
+                stacklevel=3,
+            )

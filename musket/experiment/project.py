@@ -6,6 +6,7 @@ classes can be named in configs), ``data/`` and ``common.yaml`` (defaults for al
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from musket.artifacts import records
 from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
 from musket.config.check import Overrides, check
 from musket.config.read import Document, read
@@ -80,8 +82,11 @@ class Project:
         return here.relative_to(self.experiments).as_posix()
 
     def is_finished(self, name: str) -> bool:
-        """Whether an experiment has a summary."""
-        return Layout(self.experiments / name / CONFIG).summary.exists()
+        """Whether an experiment has a summary. ``Error``, which the former framework left there, is none."""
+        summary = Layout(self.experiments / name / CONFIG).summary
+        with contextlib.suppress(ArtifactError):
+            return summary.exists() and isinstance(records.read_yaml(summary), dict)
+        return False
 
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""

@@ -15,6 +15,8 @@ import yaml
 from toy_project import CONFIG, write_project
 
 from musket.cli.main import main
+from musket.core.errors import ConfigWarning
+from musket.experiment.facade import parse
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -165,3 +167,12 @@ def test_only_report_judges_what_is_there(tmp_path: Path) -> None:
     assert main(["fit", "--project", str(root), "--name", "a", "--only_report", "--force_recalc"]) == 0
     assert summary.read_text() == first
     assert weights(root, "a") == before
+
+
+def test_python_is_told_of_values_from_the_command_line(tmp_path: Path) -> None:
+    root = write_project(tmp_path / "p", "a")
+    assert main(["fit", "--project", str(root), "--folds", "0", "shape=[16,16,3]", "gpus=1"]) == 0
+    folder = root / "experiments" / "a"
+    with pytest.warns(ConfigWarning, match=r"trained with shape=\[16,16,3\] gpus=1 on the command line"):
+        parse(folder)
+    assert parse(folder, shape=[16, 16, 3]).predictions("validation0")[0].prediction.shape == (32, 32, 1)

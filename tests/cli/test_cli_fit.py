@@ -61,6 +61,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_all_unfinished_experiments_in_order(root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "experiments" / "a" / "summary.yaml").write_text("Error")  # of the former framework
     (root / "experiments" / "b" / "summary.yaml").write_text("completed: true")
     assert main(["fit", "--project", str(root)]) == 0
     assert fitted == [("a", False, None, 16), ("deep/c", False, None, 16)]
