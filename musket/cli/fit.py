@@ -242,6 +242,8 @@ def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bo
         print(json.dumps(outcome, indent=2, ensure_ascii=False))
     elif len(runs) > 1:
         _print_table(runs)
+    elif runs and runs[0].result is not None:
+        _print_several(runs[0])
     for one in failed:
         for job, failure in one.failures:
             ours = failure.words
@@ -257,6 +259,20 @@ def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bo
     if any(failure.usage for one in failed for _, failure in one.failures):
         return 2
     return int(bool(failed))
+
+
+def _print_several(run: ExperimentRun) -> None:
+    """What several seeds or trials came to; each of them has told its own result."""
+    from musket.artifacts import records
+
+    summary, result = records.read_yaml(run.layout.summary), run.result or {}
+    if "best" in summary:
+        told = f"best of {sum(summary['trials'].values())} trials: trial {summary['best']['trial']}"
+    elif "seeds" in summary:
+        told = f"mean of {len(summary['seeds'])} seeds"
+    else:
+        return
+    print(f"{told}, {result['name']} {result['value']:.4f}; results in {run.layout.folder}")
 
 
 def _print_table(runs: Sequence[ExperimentRun]) -> None:
