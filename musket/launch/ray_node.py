@@ -22,6 +22,8 @@ from musket.launch.bundle import Copy, Depot
 from musket.launch.worker import load_worker
 from musket.launch.worker_process import Reports
 
+_COPIES, _LOCK = "musket-copy-", ".lock"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -150,14 +152,29 @@ class _There:
         if order.root is None:
             yield order.job
             return
-        folder = Path(tempfile.mkdtemp(prefix="musket-")).resolve()
-        try:
+        with folder_of_its_own() as folder:
             self._copy = Copy(_Remote(self._desk), order.root, order.home, folder, order.linked, order.beside)
             self._copy.fetch()
             try:
                 yield replace(order.job, arguments=self._copy.moved(dict(order.job.arguments)))
             finally:
                 self._copy.send()
+
+
+@contextlib.contextmanager
+def folder_of_its_own() -> Iterator[Path]:
+    """An empty folder for temporary files, removed afterwards; so are those of processes that were killed."""
+    from filelock import FileLock, Timeout
+
+    for left in Path(tempfile.gettempdir()).glob(f"{_COPIES}*/{_LOCK}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(left, blocking=False):  # its owner held that to the end
+            shutil.rmtree(left.parent, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix="musket-")).resolve()
+    folder = made.with_name(made.name.replace("musket-", _COPIES, 1))
+    with FileLock(made / _LOCK):
+        made.rename(folder)  # others look at it only now that it is locked
+        try:
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
