@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.cli import engines
-from musket.cli.values import add_boolean, names, numbers, spellings
+from musket.cli.values import add_boolean, count_from_zero, names, numbers, spellings
 from musket.core.errors import ConfigError, MusketError, TrainingError
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_boolean(parser, "--force_recalc", help="predict anew for the summary, whatever predictions are stored")
     add_boolean(parser, "--launch_tasks", help="launch the project's tasks on every experiment that gets done")
     parser.add_argument(
-        "--retries", type=int, default=0, metavar="N", help="try a fold that fails so many times more; default: 0"
+        "--retries",
+        type=count_from_zero,
+        default=0,
+        metavar="N",
+        help="try a fold that fails so many times more; default: 0",
     )
     parser.add_argument(
         "--cache", metavar="FOLDER", help="keep decoded images there, whatever the configs' key cache says"
@@ -73,6 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.experiment.task_run import WithTasks
 
     silence_telemetry()
+    for text in arguments.overrides:
+        if "=" not in text:
+            raise MusketError(f"found {text!r}, which is no key=value; experiments are named by --name {text}")
     root = root_here(arguments.project)
     if arguments.download_deps:
         from musket.cli.deps_download import download

@@ -30,12 +30,21 @@ def numbers(text: str) -> list[int]:
 
 def count(text: str) -> int:
     """A whole number of 1 or more."""
+    return _whole(text, 1)
+
+
+def count_from_zero(text: str) -> int:
+    """A whole number of 0 or more."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}; write a whole number of 1 or more")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"found {text!r}; write a whole number of {least} or more")
     return number
 
 

@@ -118,10 +118,13 @@ def _prepare(
 def _train(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> dict[str, Any]:
+    from musket.experiment.run_record import refuse_other_run
     from musket.experiment.unit import train_unit
     from musket.training.display import logged_to
 
     spec, fold, options = experiment.spec, int(arguments["fold"]), _options(arguments)
+    if spec.gpus > 1:  # its processes read config and code anew for every fold
+        refuse_other_run(spec, experiment.layout, experiment.project)
     context = replace(_context(experiment, arguments, workplace, console), changed=bool(arguments["changed"]))
     stages = tuple(range(options.first_stage, len(spec.stages)))
     with logged_to(console):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
-from musket.core.errors import AlreadyFinished, ArtifactError, Change, ConfigChanged, Stopped, TrainingError
+from musket.core.errors import (
+    AlreadyFinished,
+    ArtifactError,
+    Change,
+    ConfigChanged,
+    ConfigWarning,
+    Stopped,
+    TrainingError,
+)
 from musket.core.types import Unit
 from musket.experiment import build
 from musket.experiment.changes import config_changes, first_changed_stage, grown_stage
@@ -18,7 +27,7 @@ from musket.experiment.check_before_fit import check_network, check_samples, che
 from musket.experiment.label_meaning import difference
 from musket.experiment.leftovers import forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
-from musket.experiment.run_record import run_record, stored_run
+from musket.experiment.run_record import edited_code, run_record, stored_run
 from musket.experiment.several_devices import check_devices
 from musket.experiment.unit import (
     FitContext,
@@ -137,6 +146,13 @@ def _check_record(record: dict[str, Any], context: FitContext, plan: Sequence[Un
         changes.append(Change("labels (digest of all targets)", then["labels"], now["labels"]))
     if changes and not options.accept_changes:
         raise ConfigChanged(changes)
+    if edited := edited_code(stored, record["config"], context.project):
+        warnings.warn(
+            f"{', '.join(edited)} changed since this run began: epochs and folds that are done stay as the former code "
+            "made them; start afresh if that matters",
+            ConfigWarning,
+            stacklevel=2,
+        )
     _refuse_other_inputs(context.spec, changes)
     for stage in _growth(stored["config"], context.spec) if may_grow else ():
         later = [unit.fold for unit in plan if (newest_stage(layout, unit) or 0) > stage]

@@ -98,7 +98,7 @@ def refuse_other_run(spec: ExperimentSpec, layout: Layout, project: Project | No
     config = spec.dump()
     if changes := config_changes(stored["config"], config, may_grow=False):
         raise ConfigChanged(changes)
-    if edited := _edited_code(stored, config, project):
+    if edited := edited_code(stored, config, project):
         raise TrainingError(
             f"{', '.join(edited)} changed since this run began: what is trained from now on would not match the rest. "
             "Undo the edit and go on with --allow_resume, or start afresh"
@@ -119,12 +119,12 @@ def note_evaluation(spec: ExperimentSpec, layout: Layout, project: Project | Non
     changes = config_changes(stored["config"], now["config"], may_grow=False)
     if changes and first_changed_stage(changes) < len(spec.stages):  # stages that are left out were trained, too
         return
-    if _edited_code(stored, now["config"], project):
+    if edited_code(stored, now["config"], project):
         return
     records.write_yaml(layout.run_record, {key: value for key, value in stored.items() if key != "overrides"} | now)
 
 
-def _edited_code(stored: dict[str, Any], config: dict[str, Any], project: Project | None) -> list[str]:
+def edited_code(stored: dict[str, Any], config: dict[str, Any], project: Project | None) -> list[str]:
     """Files of the project that decide what is trained, and are not what they were."""
     if project is None or "code" not in stored:
         return []

@@ -176,3 +176,14 @@ def test_python_is_told_of_values_from_the_command_line(tmp_path: Path) -> None:
     with pytest.warns(ConfigWarning, match=r"trained with shape=\[16,16,3\] gpus=1 on the command line"):
         parse(folder)
     assert parse(folder, shape=[16, 16, 3]).predictions("validation0")[0].prediction.shape == (32, 32, 1)
+
+
+def test_a_resumed_run_is_told_of_code_that_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_project(tmp_path / "p", "a")
+    assert main(["fit", "--project", str(root), "--folds", "0"]) == 0
+    module = root / "modules" / "discs_module.py"
+    module.write_text(module.read_text().replace("count: int = 12", "count: int = 12 + 0"))
+    capsys.readouterr()
+    assert main(["fit", "--project", str(root), "--name", "a", "--allow_resume"]) == 0
+    captured = capsys.readouterr()
+    assert "modules/discs_module.py changed since this run began" in captured.out + captured.err

@@ -214,3 +214,13 @@ def test_what_somebody_else_trains_is_left_out(
     assert len(fitted) == 2
     assert main(["fit", "--project", str(root)]) == 0
     assert fitted[2][0] == "b"
+
+
+def test_an_experiment_named_without_its_flag_is_told(
+    root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--project", str(root), "a"]) == 2
+    assert capsys.readouterr().err == "found 'a', which is no key=value; experiments are named by --name a\n"
+    assert main(["fit", "--project", str(root), "--retries", "-1"]) == 2
+    assert "found '-1'; write a whole number of 0 or more" in capsys.readouterr().err
+    assert fitted == []
