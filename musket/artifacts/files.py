@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def write_atomic(path: str | Path, content: bytes | str | Callable[[Path], objec
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
+            with open(beside, "wb") as file:
+                mode = os.fstat(file.fileno()).st_mode
             content(beside)
+            beside.chmod(stat.S_IMODE(mode))  # some libraries write files that only their owner can read
             with open(beside, "rb+") as file:
                 os.fsync(file.fileno())
         else:

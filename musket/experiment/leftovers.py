@@ -69,6 +69,20 @@ def forget_predictions(layout: Layout) -> None:
     _remove_empty(layout.evaluation)
 
 
+def forget_states(folder: Path) -> None:
+    """Remove what resuming needs, of an experiment and of those in folders below: they will not go on."""
+    for path in folder.rglob("weights/last-*.state"):
+        path.unlink()
+
+
+def forget_half_written(layout: Layout) -> None:
+    """Remove files that a killed process was writing."""
+    for folder in (layout.folder, layout.weights(0, 0).parent, layout.metrics(0, 0).parent):
+        for path in folder.glob(".*.part"):
+            if re.fullmatch(r"\..+\.\d+\.part", path.name):
+                path.unlink(missing_ok=True)
+
+
 def forget_by_class(layout: Layout) -> None:
     """Remove tables and pictures by class, also of heads that were called otherwise; the user's own files stay."""
     for path in list(layout.evaluation.iterdir()) if layout.evaluation.is_dir() else ():

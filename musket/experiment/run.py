@@ -25,7 +25,7 @@ from musket.experiment import build
 from musket.experiment.changes import config_changes, first_changed_stage, grown_stage
 from musket.experiment.check_before_fit import check_network, check_samples, check_unit
 from musket.experiment.label_meaning import difference
-from musket.experiment.leftovers import forget_predictions, forget_unit, traces
+from musket.experiment.leftovers import forget_half_written, forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
 from musket.experiment.run_record import edited_code, run_record, stored_run
 from musket.experiment.several_devices import check_devices
@@ -112,6 +112,7 @@ def begin(context: FitContext) -> tuple[list[Unit], bool]:
         _forget(context, plan)
     for path in (layout.summary, layout.error):
         path.unlink(missing_ok=True)
+    forget_half_written(layout)
     forget_predictions(layout)  # they were those of other weights
     records.write_yaml(layout.run_record, record)
     records.write_yaml(layout.in_progress, True)

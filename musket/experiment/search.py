@@ -20,6 +20,7 @@ from musket.experiment import earlier_search
 from musket.experiment.changes import config_changes
 from musket.experiment.derived import Template, derived_arguments
 from musket.experiment.jobs import open_experiment
+from musket.experiment.leftovers import forget_states
 from musket.experiment.run_record import record_several
 from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
 from musket.experiment.seeds import MakeRun, SeededRun, begin_several
@@ -231,6 +232,7 @@ class SearchRun:
         self._close(live.trial, state, score, note)
         if state == "pruned":
             live.run.layout.in_progress.unlink(missing_ok=True)
+        forget_states(live.run.layout.folder)  # by far the largest files, of trials by the hundred
         return self._more()
 
     def _close(self, trial: Trial, state: Ended, score: float | None = None, note: str = "") -> None:

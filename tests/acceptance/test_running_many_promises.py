@@ -54,6 +54,8 @@ def test_two_workers_train_what_one_process_trains(tmp_path: Path, alone: dict[s
     assert [(one["experiment"], one["state"]) for one in json.loads(done.stdout)] == [("a", "done"), ("b/c", "done")]
     for name in ("a", "b/c"):
         assert weights(root, name) == alone
+        file = root / "experiments" / name / "weights" / "best-0.0.weights"
+        assert file.stat().st_mode == file.with_name("last-0.0.state").stat().st_mode  # others may read it, too
         assert yaml.safe_load((root / "experiments" / name / "summary.yaml").read_text())["folds"] == [0, 1]
         assert not (root / "experiments" / name / "inProgress.yaml").exists()
 
@@ -91,7 +93,10 @@ def test_a_killed_worker_is_told_and_others_go_on(tmp_path: Path, alone: dict[st
     (error,) = yaml.safe_load((root / "experiments" / "a" / "error.yaml").read_text())["errors"]
     assert error["job"] == "a/fold 1"
     assert weights(root, "b") == alone
+    half = root / "experiments" / "a" / "weights" / ".best-1.0.weights.4711.part"
+    half.touch()  # as a kill while it is written leaves it
     assert musket("fit", "--project", root, "--allow_resume").returncode == 0
+    assert not half.exists()
     assert weights(root, "a") == alone
 
 
