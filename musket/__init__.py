@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         metric,
         network,
     )
-    from musket.experiment.dependencies import after_download
     from musket.experiment.facade import Experiment, parse
-    from musket.experiment.fit_callbacks import after_fit
-    from musket.experiment.tasks import task
+    from musket.experiment.projects.dependencies import after_download
+    from musket.experiment.tasks.fit_callbacks import after_fit
+    from musket.experiment.tasks.tasks import task
     from musket.training.hooks import Hook, Run
 
 __version__ = VERSION
@@ -62,9 +62,9 @@ _HOMES = {
         "musket.experiment.custom",
     ),
     **dict.fromkeys(("Experiment", "parse"), "musket.experiment.facade"),
-    "after_download": "musket.experiment.dependencies",
-    "after_fit": "musket.experiment.fit_callbacks",
-    "task": "musket.experiment.tasks",
+    "after_download": "musket.experiment.projects.dependencies",
+    "after_fit": "musket.experiment.tasks.fit_callbacks",
+    "task": "musket.experiment.tasks.tasks",
     **dict.fromkeys(("dataset_augmenters", "dataset_provider", "extra_train"), "musket.data.catalogue"),
     **dict.fromkeys(("DirectoryDataSet", "NotzeroSimplePNGMaskDataSet", "SimplePNGMaskDataSet"), "musket.data.folders"),
     **dict.fromkeys(("CSVDataSet", "FromArrays", "GenericCSVDataSet"), "musket.data.generic_tables"),

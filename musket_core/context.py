@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from musket.experiment.context import (
+from musket.experiment.projects.context import (
     csv_from_data,
     get_current_project_data_path,
     get_current_project_path,

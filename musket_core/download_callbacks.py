@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from musket.experiment.dependencies import after_download
+from musket.experiment.projects.dependencies import after_download
 
 __all__ = ["after_download"]

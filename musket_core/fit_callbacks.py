@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from musket.experiment.fit_callbacks import after_fit
+from musket.experiment.tasks.fit_callbacks import after_fit
 
 __all__ = ["after_fit"]

@@ -8,7 +8,7 @@ from musket.config.read import read
 from musket.config.tree import plain
 from musket.experiment.facade import Experiment
 from musket.experiment.facade import parse as _parse
-from musket.experiment.project import find_project
+from musket.experiment.projects.project import find_project
 
 __all__ = ["parse"]
 

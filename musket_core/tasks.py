@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from musket.experiment.image_tasks import ImageWriter, MetricsWriter
-from musket.experiment.tasks import task
+from musket.experiment.tasks.image_tasks import ImageWriter, MetricsWriter
+from musket.experiment.tasks.tasks import task
 
 __all__ = ["ImageWriter", "MetricsWriter", "task"]

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, also when there is nothing to compare: then nothing is written.
     """
-    from musket.experiment.project import COMMON, project_root
+    from musket.experiment.projects.project import COMMON, project_root
     from musket.report.collect import collect
     from musket.report.compare import compare, write_csv
 

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``DIR/augmentation.png``. Raises MusketError when config or data are bad."""
     from musket.core.runtime import silence_telemetry
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import find_project, load_spec
+    from musket.experiment.projects.project import find_project, load_spec
     from musket.report.samples import write_png
 
     silence_telemetry()

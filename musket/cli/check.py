@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from musket.config.check import refuse_unavailable
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import find_project, load_spec
+    from musket.experiment.projects.project import find_project, load_spec
     from musket.report.check_report import config_report, headline, show
 
     silence_telemetry()

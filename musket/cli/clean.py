@@ -13,7 +13,7 @@ from musket.cli.values import add_boolean, names
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
-    from musket.experiment.cleaning import Leftovers
+    from musket.experiment.projects.cleaning import Leftovers
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MusketError: there is no such experiment, one is being trained, a file cannot be removed.
     """
-    from musket.experiment.cleaning import cache_leftovers, leftovers, link_to, remove
-    from musket.experiment.project import Project, root_here
+    from musket.experiment.projects.cleaning import cache_leftovers, leftovers, link_to, remove
+    from musket.experiment.projects.project import Project, root_here
 
     if arguments.json and not (arguments.yes or arguments.dry_run):
         raise MusketError("--json does not ask; add --dry-run to see what would go, or --yes to remove it")

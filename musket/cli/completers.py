@@ -86,7 +86,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def experiments(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Experiments of the project, after a comma further ones."""
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
     before, comma, _last = prefix.rpartition(",")
     given = {name.strip() for name in before.split(",")}
@@ -126,7 +126,7 @@ def _is_task(decorator: ast.expr) -> bool:
 
 def _root(parsed: argparse.Namespace) -> Path:
     """The project that is meant."""
-    from musket.experiment.project import root_here
+    from musket.experiment.projects.project import root_here
 
     given = getattr(parsed, "project", None)
     return root_here(Path(given).expanduser() if given else None)

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Download, and tell what became of it; see :func:`download`."""
-    from musket.experiment.project import root_here
+    from musket.experiment.projects.project import root_here
 
     folder = root_here(arguments.project or arguments.folder)
     return download(folder, force=arguments.force)
@@ -47,8 +47,8 @@ def download(folder: Path, *, force: bool = False) -> int:
     Raises:
         MusketError: project.yaml is wrong, a module of the project fails, or a function called after the download.
     """
-    from musket.experiment.dependencies import PROJECT_FILE, download_dependencies
-    from musket.experiment.project import open_project
+    from musket.experiment.projects.dependencies import PROJECT_FILE, download_dependencies
+    from musket.experiment.projects.project import open_project
 
     project = open_project(folder)
     with _progress() as (start, on_bytes):

@@ -14,9 +14,9 @@ from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
     from musket.core.jobs import Job
-    from musket.experiment.schedule import Schedule
+    from musket.experiment.jobs.schedule import Schedule
 
-WORKER = "musket.experiment.jobs:Worker"
+WORKER = "musket.experiment.jobs.worker:Worker"
 _CODE = ("modules/**/*", "common.yaml", "*.py")
 
 
@@ -148,9 +148,9 @@ def _beside(job: Job) -> list[Path]:
 
 
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:
-    from musket.experiment.search import SearchRun
-    from musket.experiment.seeds import SeededRun
-    from musket.experiment.task_run import WithTasks
+    from musket.experiment.jobs.search import SearchRun
+    from musket.experiment.jobs.seeds import SeededRun
+    from musket.experiment.tasks.task_jobs import WithTasks
     from musket.launch import slurm
 
     if any(isinstance(one, WithTasks) for one in schedule.runs):

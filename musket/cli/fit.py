@@ -16,8 +16,8 @@ from musket.core.errors import ConfigError, MusketError, TrainingError
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
-    from musket.experiment.project import Project
-    from musket.experiment.schedule import ExperimentRun, Schedule
+    from musket.experiment.jobs.schedule import ExperimentRun, Schedule
+    from musket.experiment.projects.project import Project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         a config was refused, 130 when it was asked to stop. A finished experiment that is named is trained again.
     """
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import open_project, root_here
-    from musket.experiment.schedule import Schedule
-    from musket.experiment.task_run import WithTasks
+    from musket.experiment.jobs.schedule import Schedule
+    from musket.experiment.projects.project import open_project, root_here
+    from musket.experiment.tasks.task_jobs import WithTasks
 
     silence_telemetry()
     for text in arguments.overrides:
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _call_after_fit(project: Project) -> int:
-    from musket.experiment.fit_callbacks import run_after_fit
+    from musket.experiment.tasks.fit_callbacks import run_after_fit
 
     try:
         run_after_fit(project)
@@ -132,7 +132,7 @@ def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[s
     if named is not None:
         return {name: {"rerun": True} for name in named}
     if arguments.stale:
-        from musket.experiment.state import stale_options
+        from musket.experiment.state.state import stale_options
 
         return stale_options(project)
     return {name: {} for name in project.experiment_names() if not project.is_finished(name)}
@@ -143,7 +143,7 @@ def _specs(
 ) -> dict[str, ExperimentSpec] | None:
     """The checked config of each experiment; None when one was refused, which then has been told."""
     from musket.config.check import refuse_unavailable
-    from musket.experiment.project import load_spec
+    from musket.experiment.projects.project import load_spec
 
     specs: dict[str, ExperimentSpec] = {}
     refused = False
@@ -167,7 +167,7 @@ def _run_of(
     project: Project, name: str, spec: ExperimentSpec, own: Mapping[str, Any], arguments: argparse.Namespace
 ) -> ExperimentRun:
     """What an experiment has to do."""
-    from musket.experiment.schedule import job_arguments, run_of
+    from musket.experiment.jobs.schedule import job_arguments, run_of
 
     options = {
         "resume": arguments.allow_resume,
@@ -210,8 +210,8 @@ def _print_plan(schedule: Schedule, *, as_json: bool) -> None:
 @contextlib.contextmanager
 def _held(runs: Sequence[ExperimentRun]) -> Iterator[dict[str, str]]:
     """Inside, nobody else trains these experiments, but for those it gives: by whom each of them is trained already."""
-    from musket.experiment.earlier_search import restore
-    from musket.experiment.lock import locked
+    from musket.experiment.jobs.earlier_search import restore
+    from musket.experiment.state.lock import locked
 
     busy: dict[str, str] = {}
     with contextlib.ExitStack() as stack:

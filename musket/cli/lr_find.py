@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from musket.core.runtime import silence_telemetry
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import load_spec
+    from musket.experiment.projects.project import load_spec
     from musket.training.lr_finder import FEWEST, check_picture
 
     silence_telemetry()
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _experiment(arguments: argparse.Namespace) -> tuple[Project | None, Path]:
     """The project, if any, and the config that the arguments name."""
-    from musket.experiment.project import CONFIG, find_project, open_project, root_here
+    from musket.experiment.projects.project import CONFIG, find_project, open_project, root_here
 
     if arguments.config is not None and arguments.name is not None:
         raise MusketError(f"found both {arguments.config!r} and --name {arguments.name!r}; name one experiment")

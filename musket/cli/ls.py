@@ -13,7 +13,7 @@ from musket.core.errors import MusketError
 from musket.core.registry import nearest
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 Listed = tuple[str, str, list[str]]
 """A name, one line of explanation, other spellings."""
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MusketError: there is no such kind or project; a module of the project fails.
     """
-    from musket.experiment.project import CONFIG, open_project, project_root
+    from musket.experiment.projects.project import CONFIG, open_project, project_root
 
     root = arguments.project or project_root(Path.cwd() / CONFIG)
     if arguments.kind in ("experiments", "experiment"):
@@ -76,7 +76,7 @@ def _kinds(project: Project | None) -> Mapping[str, list[Listed]]:
     kinds = {**listing(), "tasks": []}
     if project is None:
         return kinds
-    from musket.experiment.introspection import elements
+    from musket.experiment.projects.introspection import elements
 
     places = {element["name"]: element for element in elements(project)}
     unlisted = [one for one in places.values() if one["kind"] in ("dataset", "function")]

@@ -14,7 +14,7 @@ from musket.core.errors import MusketError
 from musket.core.registry import nearest
 
 if TYPE_CHECKING:
-    from musket.experiment.state import State
+    from musket.experiment.state.state import State
 
 _HEAD = ("experiment", "state", "folds", "result", "age", "")
 _STYLES = {"running": "cyan", "finished": "green", "stale": "yellow", "failed": "red", "refused": "red"}
@@ -46,7 +46,7 @@ def run(root: Path, arguments: argparse.Namespace) -> int:
     Raises:
         MusketError: there is no such state.
     """
-    from musket.experiment.state import STANDINGS, states
+    from musket.experiment.state.state import STANDINGS, states
 
     wanted = arguments.state or STANDINGS
     for word in wanted:

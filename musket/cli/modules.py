@@ -19,8 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write what there is. Raises MusketError when a module fails."""
-    from musket.experiment.introspection import elements
-    from musket.experiment.project import open_project, root_here
+    from musket.experiment.projects.introspection import elements
+    from musket.experiment.projects.project import open_project, root_here
 
     project = open_project(root_here(arguments.project))
     found = elements(project)

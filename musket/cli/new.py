@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise MusketError("--from and --project go with --experiment NAME")
     if len(arguments.overrides) != 1:
         raise MusketError("name one folder for the project: musket new PROJECT")
-    from musket.experiment.new import FIRST, new_project
+    from musket.experiment.projects.new import FIRST, new_project
 
     folder = Path(arguments.overrides[0])
     for path in new_project(folder, arguments.kind):
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _experiment(arguments: argparse.Namespace) -> int:
-    from musket.experiment.new import new_experiment
-    from musket.experiment.project import Project, open_project, root_here
+    from musket.experiment.projects.new import new_experiment
+    from musket.experiment.projects.project import Project, open_project, root_here
 
     name = arguments.experiment
     root = root_here(arguments.project)

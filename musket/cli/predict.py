@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
     from musket.experiment.facade import Experiment
     from musket.experiment.predict_files import Written
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 FORMATS = ("png", "npy", "csv", "rle")
 VIEWS = {"none": None, "horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
@@ -117,8 +117,8 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
     """The experiment that the arguments name; of a search its best trial."""
     from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import CONFIG, find_project, open_project
-    from musket.experiment.task_places import places
+    from musket.experiment.projects.project import CONFIG, find_project, open_project
+    from musket.experiment.tasks.places import places
 
     if arguments.name is None and not Path(CONFIG).is_file():
         raise MusketError("say which experiment: --name NAME, or a path of its config")
@@ -141,8 +141,8 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
 def _spec(config: Path, project: Project | None, arguments: argparse.Namespace) -> ExperimentSpec:
     """The config as it was trained, and as the arguments want it."""
     from musket.artifacts.layout import Layout
-    from musket.experiment.project import load_spec
-    from musket.experiment.run_record import stored_run
+    from musket.experiment.projects.project import load_spec
+    from musket.experiment.state.run_record import stored_run
 
     stored = stored_run(Layout(config)) or {}
     spec = load_spec(config, project=project, overrides=[*stored.get("overrides", ()), *arguments.overrides])

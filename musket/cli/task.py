@@ -14,8 +14,8 @@ from musket.cli import engines
 from musket.cli.values import add_boolean, names
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
-    from musket.experiment.task_run import TaskRun
+    from musket.experiment.projects.project import Project
+    from musket.experiment.tasks.task_jobs import TaskRun
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         MusketError: no such task, experiment or parameter; an argument is missing; an experiment is not trained.
     """
     from musket.core.runtime import silence_telemetry
-    from musket.experiment.project import open_project, root_here
-    from musket.experiment.schedule import Schedule
+    from musket.experiment.jobs.schedule import Schedule
+    from musket.experiment.projects.project import open_project, root_here
 
     silence_telemetry()
     project = open_project(root_here(arguments.project))
@@ -81,11 +81,11 @@ def _run(project: Project, name: str, arguments: argparse.Namespace) -> TaskRun:
     """The tasks of an experiment, seen as it was trained: with the same ``key=value``."""
     from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import load_spec
-    from musket.experiment.run_record import stored_run
-    from musket.experiment.schedule import job_arguments
-    from musket.experiment.task_run import TaskRun, task_jobs
-    from musket.experiment.tasks import chosen_tasks
+    from musket.experiment.jobs.schedule import job_arguments
+    from musket.experiment.projects.project import load_spec
+    from musket.experiment.state.run_record import stored_run
+    from musket.experiment.tasks.task_jobs import TaskRun, task_jobs
+    from musket.experiment.tasks.tasks import chosen_tasks
 
     config = project.config(name)
     overrides = list((stored_run(Layout(config)) or {}).get("overrides") or ())

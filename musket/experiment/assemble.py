@@ -24,7 +24,7 @@ from musket.data.preprocessing import apply_preprocessing
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec
     from musket.experiment.network import Compiled
     from musket.experiment.prepare_data import PreparedData
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
     from musket.experiment.unit import FitContext, FitOptions
     from musket.training.lr_finder import LRFinder
 
@@ -100,9 +100,9 @@ class Experiment(Supplying, Previewing, Predicting, Evaluating):
             MusketError: bad config, bad data, NaN loss, full disk ... in words.
         """
         from musket.experiment import run
-        from musket.experiment.lock import locked
         from musket.experiment.pictures import drawer
         from musket.experiment.plan import fold_numbers
+        from musket.experiment.state.lock import locked
         from musket.experiment.summary import check
         from musket.experiment.unit import FitOptions
         from musket.report.tables import summary_table
@@ -116,7 +116,7 @@ class Experiment(Supplying, Previewing, Predicting, Evaluating):
         self._prepared = None  # the dataset may have grown since it was last looked at
         console = _console(quiet=not self.spec.verbose)
         if self.spec.num_seeds is not None or self.spec.hyperparameters:
-            from musket.experiment.in_turn import fit_several
+            from musket.experiment.jobs.in_turn import fit_several
 
             return fit_several(self, dataset, options, console)
         with locked(self.layout), run.failures_recorded(self.layout), logged_to(console):
@@ -313,7 +313,7 @@ def parse(path: str | Path, *, dialect: str | None = None, **overrides: Any) -> 
     Raises:
         ConfigError: everything that is wrong with the config, at once.
     """
-    from musket.experiment.project import find_project, load_spec
+    from musket.experiment.projects.project import find_project, load_spec
 
     silence_telemetry()
     project, config = find_project(path)
@@ -323,8 +323,8 @@ def parse(path: str | Path, *, dialect: str | None = None, **overrides: Any) -> 
 
 
 def _tell_overrides(experiment: Experiment) -> None:
-    from musket.experiment.changes import config_changes
-    from musket.experiment.run_record import stored_run
+    from musket.experiment.state.changes import config_changes
+    from musket.experiment.state.run_record import stored_run
 
     with contextlib.suppress(ArtifactError):
         stored = stored_run(experiment.layout)

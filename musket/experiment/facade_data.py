@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
     from musket.experiment.folded import FoldedDataSet
     from musket.experiment.prepare_data import PreparedData
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 class Supplying:

@@ -70,7 +70,7 @@ class Evaluating:
         from musket.experiment.inference import listed
         from musket.experiment.label_meaning import refuse_other_labels
         from musket.experiment.run import trained_folds
-        from musket.experiment.run_record import note_evaluation
+        from musket.experiment.state.run_record import note_evaluation
         from musket.experiment.summary import check
 
         data = self._prepare()
@@ -126,12 +126,12 @@ class Evaluating:
         return float(judged["value"])
 
     def eval_tasks(self) -> None:
-        """Run the old per-image tasks of the key ``run_tasks``; see :func:`musket.experiment.image_tasks`.
+        """Run the old per-image tasks of the key ``run_tasks``; see :func:`musket.experiment.tasks.image_tasks`.
 
         Raises:
             MusketError: a function is not there, or fails; in words.
         """
-        from musket.experiment.image_tasks import run_image_tasks
+        from musket.experiment.tasks.image_tasks import run_image_tasks
 
         run_image_tasks(self._self)
 

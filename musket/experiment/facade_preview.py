@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from musket.artifacts.layout import Layout
     from musket.config.schema import NetworkSpec
-    from musket.experiment.check_data import Progress
-    from musket.experiment.project import Project
+    from musket.experiment.checks.check_data import Progress
+    from musket.experiment.projects.project import Project
     from musket.report.check_report import CheckReport
 
 
@@ -54,7 +54,7 @@ class Previewing:
             the report: ``ok``, ``problems``, ``warnings``, figures; as text what ``musket check`` prints. Nothing that
             is wrong with the data is raised. Without any dataset only the config was checked.
         """
-        from musket.experiment.check_data import check_data
+        from musket.experiment.checks.check_data import check_data
         from musket.report.check_report import config_report
 
         self._refuse_unavailable()

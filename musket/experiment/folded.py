@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 class FoldedDataSet:

@@ -28,7 +28,7 @@ from musket.training.lr_finder import LRFinder, search
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 def borrowed(

@@ -26,7 +26,7 @@ from musket.experiment.sampling_shares import KnownTargets, known_targets
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 @dataclass(frozen=True)

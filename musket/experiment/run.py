@@ -22,13 +22,13 @@ from musket.core.errors import (
 )
 from musket.core.types import Unit
 from musket.experiment import build
-from musket.experiment.changes import config_changes, first_changed_stage, grown_stage
-from musket.experiment.check_before_fit import check_network, check_samples, check_unit
+from musket.experiment.checks.check_before_fit import check_network, check_samples, check_unit
 from musket.experiment.label_meaning import difference
 from musket.experiment.leftovers import forget_half_written, forget_predictions, forget_unit, traces
 from musket.experiment.plan import units
-from musket.experiment.run_record import edited_code, run_record, stored_run
 from musket.experiment.several_devices import check_devices
+from musket.experiment.state.changes import config_changes, first_changed_stage, grown_stage
+from musket.experiment.state.run_record import edited_code, run_record, stored_run
 from musket.experiment.unit import (
     FitContext,
     FitOptions,

@@ -188,7 +188,7 @@ def _context(task: _Task, rank: int, link: Link) -> FitContext:
 
     from musket.experiment.facade import Experiment
     from musket.experiment.pictures import drawer
-    from musket.experiment.project import open_project
+    from musket.experiment.projects.project import open_project
     from musket.experiment.vocabulary import vocabulary
 
     torch.set_num_threads(task.threads)

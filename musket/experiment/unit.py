@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from musket.config.schema import NetworkSpec, StageSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
     from musket.pipelines.image import ImagePipeline, Normalization
 
 

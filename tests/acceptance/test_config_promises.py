@@ -14,7 +14,7 @@ from musket.config.check import check_text, unavailable
 from musket.config.schema import SegmentationSpec
 from musket.config.values import Part
 from musket.core.errors import ConfigError
-from musket.experiment.project import load_spec
+from musket.experiment.projects.project import load_spec
 from musket.experiment.vocabulary import vocabulary
 from musket.models.catalogue import README_BACKBONES
 

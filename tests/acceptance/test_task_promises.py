@@ -17,8 +17,8 @@ import yaml
 
 import musket
 from musket.cli.main import main
-from musket.experiment.project import open_project
-from musket.experiment.tasks import task_names
+from musket.experiment.projects.project import open_project
+from musket.experiment.tasks.tasks import task_names
 from musket_core import model, tasks
 
 

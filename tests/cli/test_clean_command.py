@@ -15,7 +15,7 @@ import toy_labels
 import musket
 from musket.artifacts.layout import Layout
 from musket.cli.main import main
-from musket.experiment.lock import locked
+from musket.experiment.state.lock import locked
 
 CONFIG = "#%Musket Segmentation 1.0\narchitecture: Unet\n"
 OURS = [

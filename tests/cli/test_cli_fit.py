@@ -11,9 +11,9 @@ from musket.artifacts.layout import Layout
 from musket.cli import engines
 from musket.cli.main import main
 from musket.core.jobs import Failure, Job, Workplace
-from musket.experiment.jobs import Worker
-from musket.experiment.lock import locked
-from musket.experiment.schedule import PlainRun, Schedule
+from musket.experiment.jobs.schedule import PlainRun, Schedule
+from musket.experiment.jobs.worker import Worker
+from musket.experiment.state.lock import locked
 
 CONFIG = """\
 architecture: Unet

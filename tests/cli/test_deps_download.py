@@ -19,7 +19,7 @@ import yaml
 from musket.cli.main import main
 from musket.core.errors import DataError, MusketError
 from musket.data import downloads
-from musket.experiment.dependencies import after_download
+from musket.experiment.projects.dependencies import after_download
 
 
 def packed(members: dict[str, bytes]) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from musket.cli import engines
 from musket.core.jobs import Job
-from musket.experiment.schedule import Schedule
+from musket.experiment.jobs.schedule import Schedule
 from musket.launch import ray_cluster
 from musket.launch.bundle import Bundle
 

@@ -13,8 +13,8 @@ from pretended import Pretender, nowhere
 
 from musket.cli import engines
 from musket.cli.main import main
-from musket.experiment.in_turn import do_in_turn
-from musket.experiment.schedule import Schedule
+from musket.experiment.jobs.in_turn import do_in_turn
+from musket.experiment.jobs.schedule import Schedule
 
 SEARCH = "lr: rate\nhyperparameters:\n  rate: {enum: [0.1, 0.3, 0.2]}\n"
 

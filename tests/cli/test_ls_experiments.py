@@ -11,9 +11,9 @@ import yaml
 from musket.artifacts.layout import Layout
 from musket.cli import ls_experiments
 from musket.cli.main import main
-from musket.experiment.lock import locked
-from musket.experiment.project import load_spec, open_project
-from musket.experiment.run_record import config_record
+from musket.experiment.projects.project import load_spec, open_project
+from musket.experiment.state.lock import locked
+from musket.experiment.state.run_record import config_record
 
 CONFIG = """\
 architecture: Unet

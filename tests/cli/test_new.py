@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from musket.cli.main import main
-from musket.experiment.project import open_project
+from musket.experiment.projects.project import open_project
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "musket" / "templates"

@@ -8,7 +8,7 @@ import toy
 from musket.config.check import unavailable
 from musket.config.image_tasks import defined_names
 from musket.core.errors import ConfigError
-from musket.experiment.project import load_spec
+from musket.experiment.projects.project import load_spec
 
 TASKS = "from elsewhere import shared\nimport numpy as np\nOTHER = lambda data: 1\ndef save(data): undefined()\n"
 

@@ -16,8 +16,8 @@ from ray_nodes import environment, two_nodes
 from recording import Record
 from toy_project import CONFIG, write_project
 
-from musket.experiment.project import load_spec, open_project
-from musket.experiment.schedule import Schedule, job_arguments, run_of
+from musket.experiment.jobs.schedule import Schedule, job_arguments, run_of
+from musket.experiment.projects.project import load_spec, open_project
 from musket.launch import ray_cluster
 from musket.launch.bundle import Bundle
 
@@ -107,7 +107,7 @@ def test_a_lost_machine_changes_nothing(shared: bool, cluster: Any, tmp_path: Pa
     record = Record(kill)
     stopped = ray_cluster.run(
         schedule(spread),
-        "musket.experiment.jobs:Worker",
+        "musket.experiment.jobs.worker:Worker",
         record,
         address=cluster.address,
         bundle=None if shared else bundle,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from musket.core.errors import DataError, MusketError
-from musket.experiment.project import open_project
+from musket.experiment.projects.project import open_project
 from musket_core import context
 
 

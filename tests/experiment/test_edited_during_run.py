@@ -12,10 +12,10 @@ from toy_project import CONFIG, write_project
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigChanged, TrainingError
 from musket.core.jobs import Job, Progress
-from musket.experiment.jobs import Worker
-from musket.experiment.project import load_spec, open_project
-from musket.experiment.schedule import PlainRun, job_arguments
-from musket.experiment.state import state
+from musket.experiment.jobs.schedule import PlainRun, job_arguments
+from musket.experiment.jobs.worker import Worker
+from musket.experiment.projects.project import load_spec, open_project
+from musket.experiment.state.state import state
 
 
 class Quiet:

@@ -16,7 +16,7 @@ import musket
 from musket.artifacts.checkpoint import load_state, load_weights, read_metadata
 from musket.artifacts.records import read_rows
 from musket.core.errors import ArtifactError, ConfigChanged, DataError, MusketError, TrainingError
-from musket.experiment.changes import config_changes
+from musket.experiment.state.changes import config_changes
 from musket.metrics.final import ByOneMetric
 
 ONE = [{"epochs": 1}]

@@ -14,15 +14,15 @@ from filelock import FileLock
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, TrainingError
-from musket.experiment import lock
-from musket.experiment.lock import Holder, holder, locked
+from musket.experiment.state import lock
+from musket.experiment.state.lock import Holder, holder, locked
 
 ROOT = Path(__file__).parents[2]
 HOLDING = """
 import sys
 from pathlib import Path
 from musket.artifacts.layout import Layout
-from musket.experiment.lock import locked
+from musket.experiment.state.lock import locked
 with locked(Layout(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ import pytest
 from musket.config.schema import SegmentationSpec
 from musket.config.values import Call
 from musket.core.errors import ConfigError, MusketError
-from musket.experiment.project import find_project, load_spec, open_project, project_root, public_names
+from musket.experiment.projects.project import find_project, load_spec, open_project, project_root, public_names
 from musket.experiment.vocabulary import REGISTRIES, listing, vocabulary
 
 CONFIG = "architecture: Unet\nbackbone: resnet18\nclasses: 1\nloss: dice_loss\nstages: [{epochs: 1}]\n"

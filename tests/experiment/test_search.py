@@ -17,11 +17,11 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ArtifactError, ConfigChanged, DataError, MusketError, TrainingError
 from musket.core.jobs import Failure, Job
-from musket.experiment.earlier_search import restore
-from musket.experiment.in_turn import do_in_turn
-from musket.experiment.project import find_project, load_spec
-from musket.experiment.schedule import PlainRun, job_arguments
-from musket.experiment.search import SearchRun
+from musket.experiment.jobs.earlier_search import restore
+from musket.experiment.jobs.in_turn import do_in_turn
+from musket.experiment.jobs.schedule import PlainRun, job_arguments
+from musket.experiment.jobs.search import SearchRun
+from musket.experiment.projects.project import find_project, load_spec
 
 BASE = toy.CONFIG.replace("folds_count: 2", "folds_count: 3").replace("lr: 0.01", "lr: rate")
 CONFIG = f"""{BASE}max_evals: 6
@@ -513,7 +513,8 @@ def test_without_optuna_it_is_said_what_to_install(root: Path, monkeypatch: pyte
 
 def test_only_a_search_needs_optuna() -> None:
     code = (
-        "import sys, musket.cli.fit, musket.experiment.facade, musket.experiment.search, musket.experiment.in_turn\n"
+        "import sys, musket.cli.fit, musket.experiment.facade\n"
+        "import musket.experiment.jobs.search, musket.experiment.jobs.in_turn\n"
         "assert not {'optuna', 'sqlalchemy'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -13,11 +13,11 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import AlreadyFinished, ConfigError, DataError
 from musket.core.jobs import Failure, Job
-from musket.experiment.in_turn import do_in_turn
-from musket.experiment.jobs import Worker
-from musket.experiment.project import find_project, load_spec, read_documents
-from musket.experiment.schedule import PlainRun, job_arguments
-from musket.experiment.seeds import SeededRun, summary_over_seeds
+from musket.experiment.jobs.in_turn import do_in_turn
+from musket.experiment.jobs.schedule import PlainRun, job_arguments
+from musket.experiment.jobs.seeds import SeededRun, summary_over_seeds
+from musket.experiment.jobs.worker import Worker
+from musket.experiment.projects.project import find_project, load_spec, read_documents
 
 CONFIG = toy.CONFIG.replace("folds_count: 2", "folds_count: 3") + "num_seeds: 3\n"
 

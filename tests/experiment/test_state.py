@@ -14,10 +14,10 @@ import yaml
 import musket
 from musket.artifacts.peek import peek_state
 from musket.core.errors import ConfigChanged, MusketError
-from musket.experiment.lock import locked
-from musket.experiment.project import open_project
-from musket.experiment.run_files import result_of
-from musket.experiment.state import State, options, stale_options, state, states
+from musket.experiment.projects.project import open_project
+from musket.experiment.state.lock import locked
+from musket.experiment.state.run_files import result_of
+from musket.experiment.state.state import State, options, stale_options, state, states
 
 ROOT = Path(__file__).parents[2]
 MODULE = """\
@@ -353,7 +353,7 @@ def test_the_result_of_any_summary(summary: Any, config: dict[str, Any], expecte
 
 def test_looking_needs_no_torch(root: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from musket.experiment.state import states; "
+        "import sys; from pathlib import Path; from musket.experiment.state.state import states; "
         f"[one] = states(Path({str(root)!r}), check_data=False); print(one.state, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

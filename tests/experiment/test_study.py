@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from musket.config.search_space import Choice, Range, SearchSpace
-from musket.experiment.study import Study, Trial
+from musket.experiment.jobs.study import Study, Trial
 
 RATE: SearchSpace = {"rate": Range(1e-5, 1.0, log=True), "how": Choice(("Adam", "SGD"))}
 FEW: SearchSpace = {"n": Range(1, 2, is_whole=True), "how": Choice(("Adam", "SGD", "AdamW"))}

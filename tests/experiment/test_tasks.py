@@ -21,10 +21,10 @@ from musket.data.dataset import DataSet
 from musket.experiment.connected import AverageBlend, ConnectedModel, FoldsAndStages, Model
 from musket.experiment.facade import Experiment
 from musket.experiment.predictions import PredictionDataSet
-from musket.experiment.project import Project
-from musket.experiment.task_arguments import blends_seeds, check_arguments
-from musket.experiment.task_run import TaskRun, task_jobs
-from musket.experiment.tasks import TaskError, chosen_tasks, done_before, run_task, task, tasks_of
+from musket.experiment.projects.project import Project
+from musket.experiment.tasks.arguments import blends_seeds, check_arguments
+from musket.experiment.tasks.task_jobs import TaskRun, task_jobs
+from musket.experiment.tasks.tasks import TaskError, chosen_tasks, done_before, run_task, task, tasks_of
 from musket.predict.results import PredictedBatch, PredictedMaps
 
 if TYPE_CHECKING:

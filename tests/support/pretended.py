@@ -14,8 +14,8 @@ from musket.artifacts.layout import Layout
 from musket.config.read import read
 from musket.config.tree import plain
 from musket.core.jobs import Job, Workplace
-from musket.experiment.in_turn import Here
-from musket.experiment.jobs import Worker, open_experiment
+from musket.experiment.jobs.in_turn import Here
+from musket.experiment.jobs.worker import Worker, open_experiment
 
 Figure = Callable[[dict[str, Any]], float]
 

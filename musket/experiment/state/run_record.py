@@ -16,15 +16,15 @@ from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, ConfigChanged, TrainingError
 from musket.core.identity import fingerprint
 from musket.core.version import VERSION
-from musket.experiment.changes import config_changes, first_changed_stage, for_training
-from musket.experiment.code_used import read_code
+from musket.experiment.state.changes import config_changes, first_changed_stage, for_training
+from musket.experiment.state.code_used import read_code
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from musket.config.schema import ExperimentSpec, NetworkSpec
     from musket.experiment.prepare_data import PreparedData
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
     from musket.experiment.unit import FitContext
 
 _PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "opencv-python-headless", "lightning-fabric")

@@ -16,9 +16,9 @@ from musket.artifacts.predictions import INDEX
 from musket.artifacts.runs import seeds, trials
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
-from musket.experiment import task_results
 from musket.experiment.leftovers import BY_CLASS, STORED, TABLE
-from musket.experiment.lock import holder, locked
+from musket.experiment.state.lock import holder, locked
+from musket.experiment.tasks import results as task_results
 
 # Folders of an experiment in which files of ours lie. Names with "classify" and "reports" are those of former versions.
 _FOLDERS = (

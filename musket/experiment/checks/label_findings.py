@@ -10,7 +10,7 @@ import numpy as np
 
 from musket.data.inspection import Inspection
 from musket.data.split import FEWER_THAN_FOLDS
-from musket.experiment.findings import Found
+from musket.experiment.checks.findings import Found
 from musket.report.check_facts import NONE, ChannelFacts, ClassFacts, HeadFacts
 from musket.report.labels import ClassNames, flag_names, names_of, parts_of, truth_in_words
 

@@ -15,14 +15,14 @@ from musket.config.read import override
 from musket.config.tree import Map, Place, plain
 from musket.core.errors import ArtifactError, ConfigError, MusketError, Problem
 from musket.core.registry import nearest
-from musket.experiment import task_results
-from musket.experiment.task_arguments import blends_seeds, bound_arguments, check_arguments, parameters_of
-from musket.experiment.task_places import refuse_untrained
+from musket.experiment.tasks import results as task_results
+from musket.experiment.tasks.arguments import blends_seeds, bound_arguments, check_arguments, parameters_of
+from musket.experiment.tasks.places import refuse_untrained
 
 if TYPE_CHECKING:
     from musket.artifacts.layout import Layout
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
@@ -65,7 +65,7 @@ def task(function: Any = None) -> Any:
 
 def tasks_of(project: Project | None, imports: Sequence[str] = ()) -> dict[str, Function]:
     """Tasks by name, in alphabetical order: of a project's modules, and of modules that a config imports."""
-    from musket.experiment.project import public_names
+    from musket.experiment.projects.project import public_names
 
     modules = [importlib.import_module(name) for name in imports]
     names = {**public_names(modules), **({} if project is None else project.names)}

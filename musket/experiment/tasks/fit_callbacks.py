@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from musket.experiment.marked import call_marked, mark
+from musket.experiment.tasks.marked import call_marked, mark
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 F = TypeVar("F", bound=Callable[[], Any])
 

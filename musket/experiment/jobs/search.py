@@ -16,15 +16,15 @@ from musket.config.search_checks import result_mode, space_of
 from musket.config.search_space import KEY, Choice, Parameter, SearchSpace, read_space, said
 from musket.core.errors import ConfigChanged, ConfigError, TrainingError
 from musket.core.jobs import Failure, Job
-from musket.experiment import earlier_search
-from musket.experiment.changes import config_changes
-from musket.experiment.derived import Template, derived_arguments
-from musket.experiment.jobs import open_experiment
+from musket.experiment.jobs import earlier_search
+from musket.experiment.jobs.derived import Template, derived_arguments
+from musket.experiment.jobs.schedule import ExperimentRun, State, project_of, record_failures
+from musket.experiment.jobs.seeds import MakeRun, SeededRun, begin_several
+from musket.experiment.jobs.study import Ended, Study, Trial, require_optuna
+from musket.experiment.jobs.worker import open_experiment
 from musket.experiment.leftovers import forget_states
-from musket.experiment.run_record import record_several
-from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
-from musket.experiment.seeds import MakeRun, SeededRun, begin_several
-from musket.experiment.study import Ended, Study, Trial, require_optuna
+from musket.experiment.state.changes import config_changes
+from musket.experiment.state.run_record import record_several
 from musket.metrics.catalogue import direction
 
 GIVE_UP_AFTER = 10
@@ -55,7 +55,7 @@ class SearchRun:
     whether the trial is worth its other folds. When no more are to come, summary.yaml names the best one.
 
     Attributes:
-        arguments: of every job of the experiment; see :func:`musket.experiment.schedule.job_arguments`.
+        arguments: of every job of the experiment; see :func:`musket.experiment.jobs.schedule.job_arguments`.
         spec: the checked config, with examples of the hyperparameters in their places.
         plain: makes the run of one experiment.
         at_once: trials that may be under way at the same time.
@@ -101,7 +101,7 @@ class SearchRun:
         """Open the study, or go on with the one that is there; what can begin at once.
 
         What an earlier search left is set aside until the first preparation is done; whoever runs the jobs calls
-        :func:`musket.experiment.earlier_search.restore` when they are over.
+        :func:`musket.experiment.jobs.earlier_search.restore` when they are over.
 
         Raises:
             ConfigChanged: the config is another one than that of the study.

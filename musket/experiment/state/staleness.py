@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import Change
-from musket.experiment import code_used
-from musket.experiment.changes import (
+from musket.experiment.state import code_used
+from musket.experiment.state.changes import (
     config_changes,
     evaluation_changes,
     first_changed_stage,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from musket.artifacts.files import in_words, write_atomic
 from musket.config.edit_text import with_values
 from musket.core.errors import ArtifactError, MusketError
-from musket.experiment.project import CONFIG, Project, load_spec
+from musket.experiment.projects.project import CONFIG, Project, load_spec
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 KINDS = ("segmentation", "classification")

@@ -19,10 +19,10 @@ from musket.config.read import read
 from musket.config.tree import Items, Map, Node, Place, Scalar, describe, dotted
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
 from musket.data.downloads import fetch, from_kaggle, name_in
-from musket.experiment.marked import call_marked, mark
+from musket.experiment.tasks.marked import call_marked, mark
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 PROJECT_FILE = "project.yaml"
 SCHEMES = ("http", "https", "kaggle.dataset", "kaggle.competition")

@@ -13,12 +13,12 @@ from musket.core.errors import DataError
 from musket.core.identity import describe_difference, fingerprint
 from musket.data.identity import sample_ids
 from musket.experiment.assemble import DatasetSources
-from musket.experiment.changes import used_datasets
 from musket.experiment.label_meaning import labels_fingerprint
+from musket.experiment.state.changes import used_datasets
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 
 @dataclass(frozen=True)

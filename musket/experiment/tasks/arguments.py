@@ -11,7 +11,7 @@ from musket.core.errors import MusketError
 from musket.core.registry import nearest
 from musket.data.dataset import DataSet
 from musket.experiment.connected import AverageBlend, ConnectedModel, FoldsAndStages, Model
-from musket.experiment.task_places import refuse_untrained, seed_configs
+from musket.experiment.tasks.places import refuse_untrained, seed_configs
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
@@ -134,7 +134,7 @@ def _model(experiment: Experiment, wanted: Wanted, networks: Mapping[str, Any]) 
 
 def _members(experiment: Experiment, seeds: Any) -> list[Experiment]:
     """The experiments of some seeds, or of all; the experiment itself where it has none."""
-    from musket.experiment.project import load_spec
+    from musket.experiment.projects.project import load_spec
 
     configs = seed_configs(experiment.layout.config)
     chosen = list(configs) if seeds in (None, "all") else seeds if isinstance(seeds, list) else [seeds]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from musket.data.dataset import DataSet
-from musket.experiment.project import Project
+from musket.experiment.projects.project import Project
 from musket.experiment.vocabulary import REGISTRIES
 
 Element = dict[str, Any]

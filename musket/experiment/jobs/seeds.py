@@ -15,13 +15,13 @@ from musket.config.tree import plain
 from musket.core.errors import ArtifactError
 from musket.core.jobs import Failure, Job
 from musket.core.runtime import derive_seed
-from musket.experiment.changes import config_changes
-from musket.experiment.derived import Template, derived_arguments, same_but
-from musket.experiment.run_record import record_several, stored_run
-from musket.experiment.schedule import ExperimentRun, State, project_of, record_failures
+from musket.experiment.jobs.derived import Template, derived_arguments, same_but
+from musket.experiment.jobs.schedule import ExperimentRun, State, project_of, record_failures
+from musket.experiment.state.changes import config_changes
+from musket.experiment.state.run_record import record_several, stored_run
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 Run = TypeVar("Run")
 MakeRun = Callable[[str, Layout, Mapping[str, Any], ExperimentSpec], ExperimentRun]
@@ -39,7 +39,7 @@ class SeededRun:
     of the experiment holds statistics over them.
 
     Attributes:
-        arguments: of every job of the experiment; see :func:`musket.experiment.schedule.job_arguments`.
+        arguments: of every job of the experiment; see :func:`musket.experiment.jobs.schedule.job_arguments`.
         plain: makes the run of one seed.
         failures: jobs that failed, of all seeds.
         result: ``{name, value}``, the mean over the seeds, and their ``max``, ``min`` and ``std``.

@@ -12,7 +12,7 @@ from musket.artifacts.layout import Layout
 from musket.artifacts.peek import peek_state
 from musket.artifacts.runs import seeds, trials
 from musket.core.errors import ArtifactError
-from musket.experiment.run_record import stored_run
+from musket.experiment.state.run_record import stored_run
 
 
 @dataclass(frozen=True)

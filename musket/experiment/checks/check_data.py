@@ -16,9 +16,7 @@ from musket.data.draws import reading_epoch
 from musket.data.identity import sample_ids
 from musket.data.inspection import Inspection, Moments, inspect
 from musket.data.likeness import Likeness, Twin
-from musket.experiment.class_columns import check_class_columns
-from musket.experiment.class_names import class_names, unfit_names
-from musket.experiment.findings import (
+from musket.experiment.checks.findings import (
     Found,
     channel_name,
     name_classes,
@@ -29,7 +27,7 @@ from musket.experiment.findings import (
     say_masks,
     say_twins,
 )
-from musket.experiment.label_findings import (
+from musket.experiment.checks.label_findings import (
     HeadLabels,
     head_facts,
     labels_of,
@@ -38,6 +36,8 @@ from musket.experiment.label_findings import (
     say_soft,
     say_unevenly_split,
 )
+from musket.experiment.class_columns import check_class_columns
+from musket.experiment.class_names import class_names, unfit_names
 from musket.experiment.plan import training_samples, validation_samples
 from musket.experiment.prepare_data import PreparedData, prepare, samples_of
 from musket.experiment.reading import TargetShape, background_for, checked_arrays, fetch
@@ -47,7 +47,7 @@ from musket.report.check_report import CheckReport, essentials
 
 if TYPE_CHECKING:
     from musket.config.schema import NetworkSpec
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 Progress = Callable[[int, int, int], object]
 """Called with the samples done, how many there are, and how many of those done cannot be used."""
@@ -130,7 +130,7 @@ def check_data(
     folds = _folds(spec, layout, data, samples, inspection, like, found)
     estimated = None
     if with_estimate and not found.problems:
-        from musket.experiment.estimate import estimate
+        from musket.experiment.checks.estimate import estimate
 
         try:
             estimated = estimate(spec, samples, folders)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from musket.artifacts import records
 from musket.core.errors import AlreadyFinished, TrainingError
 from musket.core.jobs import Failure, Job, Jobs, Progress, Workplace
-from musket.experiment.jobs import Worker
-from musket.experiment.schedule import ExperimentRun, PlainRun, job_arguments
+from musket.experiment.jobs.schedule import ExperimentRun, PlainRun, job_arguments
+from musket.experiment.jobs.worker import Worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,8 +66,8 @@ def fit_several(experiment: Experiment, dataset: Any, options: FitOptions, conso
         AlreadyFinished: summary.yaml exists, and neither rerun nor resume is asked for.
         MusketError: what went wrong, in words; what does not depend on it was done.
     """
-    from musket.experiment.earlier_search import restore
-    from musket.experiment.lock import locked
+    from musket.experiment.jobs.earlier_search import restore
+    from musket.experiment.state.lock import locked
 
     layout = experiment.layout
     if layout.summary.exists() and not (options.rerun or options.resume):
@@ -88,8 +88,8 @@ def fit_several(experiment: Experiment, dataset: Any, options: FitOptions, conso
 
 
 def _run_of(experiment: Experiment, options: FitOptions) -> ExperimentRun:
-    from musket.experiment.search import SearchRun
-    from musket.experiment.seeds import SeededRun
+    from musket.experiment.jobs.search import SearchRun
+    from musket.experiment.jobs.seeds import SeededRun
 
     spec, project = experiment.spec, experiment.project
     written = spec.gpus > 1 or spec.place("gpus").line > 0  # it may have been set on the object

@@ -12,16 +12,16 @@ from musket.artifacts import records
 from musket.artifacts.layout import Layout
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.jobs import Failure, Job
-from musket.experiment import tasks
-from musket.experiment.derived import derived_arguments
-from musket.experiment.jobs import open_experiment
-from musket.experiment.task_arguments import blends_seeds, check_arguments
-from musket.experiment.task_places import places, refuse_untrained
-from musket.experiment.task_results import ERROR
+from musket.experiment.jobs.derived import derived_arguments
+from musket.experiment.jobs.worker import open_experiment
+from musket.experiment.tasks import tasks
+from musket.experiment.tasks.arguments import blends_seeds, check_arguments
+from musket.experiment.tasks.places import places, refuse_untrained
+from musket.experiment.tasks.results import ERROR
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
-    from musket.experiment.schedule import ExperimentRun, State
+    from musket.experiment.jobs.schedule import ExperimentRun, State
 
 
 @dataclass
@@ -91,7 +91,7 @@ class WithTasks:
 
     Attributes:
         run: trains the experiment.
-        arguments: of every job; see :mod:`musket.experiment.jobs`.
+        arguments: of every job; see :mod:`musket.experiment.jobs.worker`.
         tasks: their names.
     """
 
@@ -202,7 +202,7 @@ def task_jobs(
 
     Args:
         name: of the experiment.
-        arguments: of all its jobs; see :mod:`musket.experiment.jobs`.
+        arguments: of all its jobs; see :mod:`musket.experiment.jobs.worker`.
         wanted: names of the tasks, each with arguments that go before those of the config's key ``tasks``.
         devices: GPUs of each.
         resume: leave out what was done, with the same arguments, since the experiment was evaluated.

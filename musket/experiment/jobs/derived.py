@@ -12,7 +12,7 @@ from musket.config.read import Document, to_yaml
 from musket.config.search_space import said, substituted
 from musket.config.tree import Map, plain
 from musket.core.errors import ConfigError
-from musket.experiment.project import read_documents
+from musket.experiment.projects.project import read_documents
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Template:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Template:
-        """The config that the arguments of jobs mean; see :func:`musket.experiment.schedule.job_arguments`.
+        """The config that the arguments of jobs mean; see :func:`musket.experiment.jobs.schedule.job_arguments`.
 
         Raises:
             ConfigError: it cannot be read.

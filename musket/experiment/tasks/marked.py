@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from musket.core.errors import MusketError
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 F = TypeVar("F", bound=Callable[[], Any])
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, ConfigWarning, MusketError
-from musket.experiment.changes import for_training
-from musket.experiment.code_used import ProjectCode, read_code
-from musket.experiment.data_state import DataState
-from musket.experiment.derived import Template
-from musket.experiment.lock import holder
-from musket.experiment.project import CONFIG, Project, load_spec, open_project
-from musket.experiment.run_files import RunFiles, result_of
-from musket.experiment.run_record import file_digests
-from musket.experiment.staleness import Affected, Today, possible, staleness
+from musket.experiment.jobs.derived import Template
+from musket.experiment.projects.project import CONFIG, Project, load_spec, open_project
+from musket.experiment.state.changes import for_training
+from musket.experiment.state.code_used import ProjectCode, read_code
+from musket.experiment.state.data_state import DataState
+from musket.experiment.state.lock import holder
+from musket.experiment.state.run_files import RunFiles, result_of
+from musket.experiment.state.run_record import file_digests
+from musket.experiment.state.staleness import Affected, Today, possible, staleness
 
 if TYPE_CHECKING:
     from musket.config.schema import ExperimentSpec, NetworkSpec

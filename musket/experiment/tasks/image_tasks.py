@@ -14,7 +14,7 @@ import numpy as np
 from musket.artifacts.layout import file_name
 from musket.config.schema import SegmentationSpec
 from musket.core.errors import ConfigError, DataError, MusketError, Problem
-from musket.experiment.task_arguments import parameters_of
+from musket.experiment.tasks.arguments import parameters_of
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
@@ -154,7 +154,7 @@ def run_image_tasks(experiment: Experiment) -> None:
 
 def _functions(experiment: Experiment, spec: SegmentationSpec) -> dict[str, Function]:
     """Functions by name: of the files beside the config, then of the project."""
-    from musket.experiment.project import import_file, public_names
+    from musket.experiment.projects.project import import_file, public_names
 
     files = [experiment.layout.base / f"{name.removesuffix('.py')}.py" for name in spec.import_tasks]
     for path in files:

@@ -19,7 +19,7 @@ from musket.core.jobs import Failure, Job, Kind
 from musket.experiment.plan import units
 
 if TYPE_CHECKING:
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
 State = Literal["waiting", "done", "failed", "stopped"]
 
@@ -72,7 +72,7 @@ class PlainRun:
     """An experiment that is trained once: prepare, its folds, evaluate.
 
     Attributes:
-        arguments: of every job; see :mod:`musket.experiment.jobs`.
+        arguments: of every job; see :mod:`musket.experiment.jobs.worker`.
         spec: the checked config.
         retries: how often a fold that fails is tried again.
         only_evaluate: train nothing; judge what is there.
@@ -243,7 +243,7 @@ def job_arguments(
 
 def project_of(arguments: Mapping[str, Any]) -> Project | None:
     """The project that the arguments of jobs name, without its modules."""
-    from musket.experiment.project import Project
+    from musket.experiment.projects.project import Project
 
     root = arguments.get("project")
     return None if root is None else Project(Path(root))
@@ -278,18 +278,18 @@ def run_of(
     layout = Layout(Path(arguments["config"]))
     run: ExperimentRun
     if spec.hyperparameters:
-        from musket.experiment.search import SearchRun
+        from musket.experiment.jobs.search import SearchRun
 
         run = SearchRun(name, layout, arguments, spec, plain, at_once, only_evaluate)
     elif spec.num_seeds is not None:
-        from musket.experiment.seeds import SeededRun
+        from musket.experiment.jobs.seeds import SeededRun
 
         run = SeededRun(name, layout, arguments, spec, plain)
     else:
         run = plain(name, layout, arguments, spec)
     if launch_tasks:
-        from musket.experiment.task_run import WithTasks, check_settings
-        from musket.experiment.tasks import task_names
+        from musket.experiment.tasks.task_jobs import WithTasks, check_settings
+        from musket.experiment.tasks.tasks import task_names
 
         if tasks := task_names(project, spec.imports):
             check_settings(experiment, tasks)

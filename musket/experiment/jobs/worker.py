@@ -55,7 +55,7 @@ class Worker:
 
     def refused(self, job: Job, failures: Sequence[tuple[Job, Failure]]) -> None:
         """A job is not done, because others it needs failed where nobody kept their failures."""
-        from musket.experiment.schedule import record_failures
+        from musket.experiment.jobs.schedule import record_failures
 
         layout = Layout(Path(job.arguments["config"]))
         record_failures(layout, failures)
@@ -65,7 +65,7 @@ class Worker:
     def _open(self, job: Job) -> Experiment:
         wanted = json.dumps([job.arguments.get(name) for name in OPENING])
         if self._experiment is None or wanted != self._opened:
-            from musket.experiment.run_record import refuse_other_run
+            from musket.experiment.state.run_record import refuse_other_run
 
             experiment = open_experiment(job.arguments)
             if job.after and experiment.spec.num_seeds is None:  # each of several seeds has a record of its own
@@ -81,7 +81,7 @@ def open_experiment(arguments: Mapping[str, Any]) -> Experiment:
         ConfigError: everything wrong with its config, at once.
     """
     from musket.experiment.facade import Experiment
-    from musket.experiment.project import load_spec, open_project
+    from musket.experiment.projects.project import load_spec, open_project
 
     root = arguments.get("project")
     project = None if root is None else open_project(root)
@@ -118,7 +118,7 @@ def _prepare(
 def _train(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> dict[str, Any]:
-    from musket.experiment.run_record import refuse_other_run
+    from musket.experiment.state.run_record import refuse_other_run
     from musket.experiment.unit import train_unit
     from musket.training.display import logged_to
 
@@ -141,7 +141,7 @@ def _evaluate(
     from musket.report.tables import summary_table
 
     if experiment.spec.num_seeds is not None:
-        from musket.experiment.seeds import sum_up
+        from musket.experiment.jobs.seeds import sum_up
 
         return {"result": sum_up(experiment.spec, experiment.layout, experiment.project)["experiment_result"]}
     options = _options(arguments)
@@ -155,7 +155,7 @@ def _evaluate(
 
 
 def _task(experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console) -> Any:
-    from musket.experiment.tasks import run_task
+    from musket.experiment.tasks.tasks import run_task
 
     return run_task(experiment, arguments["task"], arguments.get("args") or {}, workplace.line)
 

@@ -1,0 +1,1 @@
+"""Everything that can be known before training: the data, a trial step, and what a fit would stumble over."""

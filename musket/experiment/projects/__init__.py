@@ -1,0 +1,1 @@
+"""Projects on disk: their modules and experiments, new ones, what is left over."""

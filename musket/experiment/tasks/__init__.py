@@ -1,0 +1,1 @@
+"""Functions of users that are run on trained experiments."""
