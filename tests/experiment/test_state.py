@@ -15,6 +15,7 @@ import musket
 from musket.artifacts.peek import peek_state
 from musket.core.errors import ConfigChanged, MusketError
 from musket.experiment.projects.project import open_project
+from musket.experiment.state.code_used import read_code
 from musket.experiment.state.lock import locked
 from musket.experiment.state.run_files import result_of
 from musket.experiment.state.state import State, options, stale_options, state, states
@@ -192,6 +193,34 @@ def test_what_does_not_matter_leaves_it_finished(root: Path) -> None:
     edit(config_of(root), "verbose: 0", "verbose: 1  # and a comment\ntasks: {count: {}}")
     edit(root / "modules" / "unused_here.py", "return 1", "return 2")
     assert look(root).state == "finished"
+
+
+@pytest.mark.parametrize("stored", ["code", "bytes"])
+def test_comments_and_spaces_are_no_change_of_code(stored: str, root: Path, folder: Path) -> None:
+    if stored == "bytes":  # as former records have it: nothing is known of the code then
+        record = yaml.safe_load((folder / "run.yaml").read_text("utf-8"))
+        record["code"] = dict.fromkeys(record["code"], "0123456789abcdef")
+        (folder / "run.yaml").write_text(yaml.safe_dump(record))
+    edit(root / "modules" / "own_parts" / "counting.py", "    return count\n", "\n\n    # all\n    return (count)\n")
+    assert look(root).reasons == ()
+    edit(root / "modules" / "own_parts" / "counting.py", "count):", "count, more=()):")
+    assert look(root).state == ("stale" if stored == "code" else "finished")
+
+
+def test_code_of_any_depth_has_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    file = tmp_path / "modules" / "long.py"
+
+    def digest(text: str) -> str:
+        file.write_text(text)
+        return read_code(tmp_path).files["modules/long.py"].digest
+
+    long = "x = " + " + ".join(["1"] * 900)
+    assert digest(f"{long}\n") == digest(f"{long}  # one\n\n") != digest(f"{long} + 1\n")
+    assert digest("x = '\\ud800'") != digest("x = 'd800'") != digest("x = b'd800'")
+    assert digest("f(a, b)") != digest("f(a)(b)") != digest("f(b)(a)")
+    assert digest("x = None") != digest("x: None")
+    assert digest("if a:\n    b\n    c\n") != digest("if a:\n    b\nc\n")
 
 
 def test_lost_files_make_more_of_it_stale(root: Path, folder: Path) -> None:

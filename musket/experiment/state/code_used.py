@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "modules"
+# Digests without it are those of former records: of bytes, so that they tell nothing of what the code does.
+_KIND = "code-"
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -23,7 +25,7 @@ class CodeFile:
         module: its dotted name.
         names: what it defines and registers.
         imports: dotted names of what it imports, wherever in it, and of the packages around them.
-        digest: of its bytes.
+        digest: of its code: of all but comments, blank lines and spaces.
     """
 
     module: str
@@ -52,7 +54,7 @@ class ProjectCode:
             config: the resolved config, as plain data.
 
         Returns:
-            path relative to the project -> digest of the file's bytes; sorted.
+            path relative to the project -> digest of the file's code; sorted.
         """
         paths = {file.module: path for path, file in self.files.items()}
         words = set(_words(config))
@@ -79,11 +81,31 @@ def read_code(root: Path) -> ProjectCode:
 
 def _read(path: Path, below: Path) -> CodeFile:
     """What a file says. ``below`` is its path inside of the modules."""
-    text = path.read_bytes()
-    tree = ast.parse(text)
+    tree = ast.parse(path.read_bytes())
     parts = below.parts[:-1] if below.stem == "__init__" else below.with_suffix("").parts
     imports = frozenset(_imported(tree, list(below.parts[:-1])))
-    return CodeFile(".".join(parts), frozenset(_names(tree)), imports, hashlib.sha256(text).hexdigest()[:16])
+    return CodeFile(".".join(parts), frozenset(_names(tree)), imports, _digest(tree))
+
+
+def _digest(tree: ast.Module) -> str:
+    """Of a syntax tree without its positions; the same under every version of Python, other than ``ast.dump``."""
+    return _KIND + hashlib.sha256("\n".join(_parts(tree)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _parts(tree: ast.Module) -> Iterator[str]:
+    """Kinds of nodes with the names of the fields that are set, lengths of lists, and values: from the root on."""
+    waiting: list[Any] = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.AST):
+            fields = [(name, value) for name, value in ast.iter_fields(part) if value is not None and value != []]
+            yield f"{type(part).__name__} {[name for name, _ in fields]}"
+            waiting += [value for _, value in fields]
+        elif isinstance(part, list):
+            yield str(len(part))
+            waiting += part
+        else:
+            yield repr(part)
 
 
 def _imported(tree: ast.Module, package: list[str]) -> Iterator[str]:
@@ -101,8 +123,9 @@ def _imported(tree: ast.Module, package: list[str]) -> Iterator[str]:
 
 
 def differences(stored: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
-    """Files whose content or use is not the same, and what became of each: changed, is used no more, is used now."""
-    changed = {name: "changed" for name in stored if name in current and current[name] != stored[name]}
+    """Files whose code or use is not the same, and what became of each: changed, is used no more, is used now."""
+    known = {name: digest for name, digest in stored.items() if digest.startswith(_KIND)}
+    changed = {name: "changed" for name in known if name in current and current[name] != known[name]}
     gone = {name: "is used no more" for name in stored if name not in current}
     return changed | gone | {name: "is used now" for name in current if name not in stored}
 

@@ -17,7 +17,7 @@ from musket.core.errors import ArtifactError, ConfigChanged, TrainingError
 from musket.core.identity import fingerprint
 from musket.core.version import VERSION
 from musket.experiment.state.changes import config_changes, first_changed_stage, for_training
-from musket.experiment.state.code_used import read_code
+from musket.experiment.state.code_used import differences, read_code
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -129,7 +129,7 @@ def edited_code(stored: dict[str, Any], config: dict[str, Any], project: Project
     if project is None or "code" not in stored:
         return []
     training = read_code(project.root).used(for_training(config))
-    return [name for name, digest in training.items() if stored["code"].get(name) != digest]
+    return [name for name in differences(stored["code"], training) if name in training]
 
 
 def _data_record(spec: NetworkSpec, data: PreparedData) -> dict[str, Any]:
