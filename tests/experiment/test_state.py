@@ -12,6 +12,7 @@ import toy
 import yaml
 
 import musket
+from musket.artifacts.layout import Layout
 from musket.artifacts.peek import peek_state
 from musket.core.errors import ConfigChanged, MusketError
 from musket.experiment.projects.project import open_project
@@ -287,7 +288,7 @@ def test_new_refused_running_failed_interrupted(root: Path, folder: Path) -> Non
     with pytest.raises(MusketError, match="no such experiment"):
         state(open_project(root), "newer")
 
-    layout = musket.parse(folder).layout
+    layout = Layout(folder / "config.yaml")
     with locked(layout):
         found = look_at(root)
         assert found.state == "running"
