@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", metavar="DIR", required=True, help="folder of images, one image, or an entry of the key datasets"
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="folder to write to, other than that of the images"
+    )
     parser.add_argument(
         "--folds", type=numbers, metavar="N[,N]", help="take the mean of these folds; default: all that are trained"
     )

@@ -52,6 +52,12 @@ def chain(dataset: Any) -> Iterator[Any]:
         waiting += components if isinstance(components, (list, tuple)) else []
 
 
+def files_of(dataset: Any) -> list[str]:
+    """Paths of the files that a dataset and everything it reads from tell of; empty where none does."""
+    told = [each.source_files() for each in chain(dataset) if callable(getattr(each, "source_files", None))]
+    return [str(path) for paths in told for path in paths]
+
+
 def source_of(dataset: Any, made_by: str = "") -> Source:
     """Who a dataset is.
 

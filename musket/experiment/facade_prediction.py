@@ -163,16 +163,19 @@ class Predicting:
         heads side by side.
 
         Raises:
-            MusketError: two images would be written to one file; raised before anything is predicted.
+            MusketError: two images would be written to one file, or something into the folder of the images; raised
+                before anything is predicted.
             DataError: some files could not be predicted; raised at the end, when all others are done.
         """
         from musket.data.folders import DirectoryDataSet
-        from musket.predict.sinks import score_row, write_npy, write_png, write_rows
+        from musket.predict.sinks import refuse_overwriting, score_row, write_npy, write_png, write_rows
 
         folder, dataset = Path(tpath), DirectoryDataSet(spath)
         table = not (self.spec.gives_maps or binaryArray)
         write, suffix = (write_npy, "npy") if binaryArray else (write_png, "png")
         names = {} if table else _separate_names(dataset.sample_ids())
+        written = [PREDICTIONS] if table else [f"{name}.{suffix}" for name in names.values()]
+        refuse_overwriting(folder, written, dataset.source_files())
         columns = self._score_columns(fold, stage) if table else []
         rows = []
         with _reported() as failures:

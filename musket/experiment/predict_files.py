@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,13 +16,14 @@ from musket.core.errors import ArtifactError, DataError, MusketError, SampleFail
 from musket.core.heads import Heads, distinct
 from musket.data.folders import ConstrainedDirectory, DirectoryDataSet, ids_of_files, list_files, pictures
 from musket.data.identity import sample_ids
+from musket.data.sources import files_of
 from musket.experiment.facade_prediction import PREDICTIONS
 from musket.experiment.inference import choose
 from musket.experiment.label_meaning import stored_class_names
 from musket.experiment.submission import score_columns_of
 from musket.experiment.targets import heads_of
 from musket.predict.runner import Failures
-from musket.predict.sinks import Row, rle_rows, score_row, write_npy, write_png, write_rows
+from musket.predict.sinks import Row, refuse_overwriting, rle_rows, score_row, write_npy, write_png, write_rows
 
 if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
@@ -93,7 +94,8 @@ def predict_files(
         batch: images, or cells of them, predicted at once; default that of the config.
 
     Raises:
-        MusketError: nothing can be predicted that way: no weights, no images, a format that does not fit.
+        MusketError: nothing can be predicted that way: no weights, no images, a format that does not fit, a folder
+            to write to that is the one of the images.
         ArtifactError: a file cannot be written.
     """
     heads = heads_of(experiment.spec)
@@ -102,6 +104,8 @@ def predict_files(
     dataset, names, passed_over = _images(experiment, source)
     if limit >= 0:
         names = dict(list(names.items())[:limit])
+    targets = _targets(form, names.values(), experiment)
+    refuse_overwriting(folder, targets, files_of(dataset), beside=Path(source).is_file())
     written = Written([fold for fold, _ in members], members[0][1], passed_over=passed_over)
     weights = [experiment.layout.weights(*member) for member in members]
     rows_of = None if form in ("png", "npy") else _rows_of(experiment, heads, weights, threshold)
@@ -182,6 +186,14 @@ def _images(experiment: Experiment, source: str) -> tuple[Any, dict[str, str], l
     if not ids:
         raise DataError(f"the dataset {source} is empty; there is nothing to predict")
     return dataset, {name: file_name(name) for name in ids}, []
+
+
+def _targets(form: Format, names: Iterable[str], experiment: Experiment) -> list[str]:
+    """Names of the files that may be written."""
+    if form in ("rle", "csv"):
+        return [PREDICTIONS]
+    numbers = ["", *(f"_{number}" for number in range(experiment.spec.classes))] if form == "png" else [""]
+    return [f"{name}{number}.{form}" for name in names for number in numbers]
 
 
 def _write_pictures(folder: Path, name: str, scores: np.ndarray, threshold: float | None) -> list[Path]:

@@ -22,7 +22,7 @@ from musket.core.errors import ArtifactError, DataError, MusketError
 from musket.core.identity import examples, fingerprint
 from musket.data.dataset import DataSet, SubDataSet, is_positive, target_of
 from musket.data.identity import sample_ids
-from musket.data.sources import chain
+from musket.data.sources import files_of
 from musket.experiment import inference, reading
 from musket.experiment.inference import Choice, MemberKey
 from musket.experiment.targets import heads_of
@@ -188,8 +188,7 @@ class Source:
     @cached_property
     def files(self) -> str:
         """A digest of places, sizes and times of all files the dataset reads; empty where it tells none."""
-        told = [each.source_files() for each in chain(self.dataset) if callable(getattr(each, "source_files", None))]
-        names = sorted({os.path.abspath(name) for some in told for name in some})  # noqa: PTH100 - 100,000 Paths take a second
+        names = sorted({os.path.abspath(name) for name in files_of(self.dataset)})  # noqa: PTH100 - 100,000 Paths take a second
         total = hashlib.sha256()
         for name in names:
             with contextlib.suppress(OSError):  # whoever reads it will hear of it

@@ -17,6 +17,45 @@ from musket.core.rle import rle_encode
 Row = Mapping[str, object]
 
 
+def refuse_overwriting(folder: Path, names: Iterable[str], inputs: Sequence[str], *, beside: bool = False) -> None:
+    """See that writing predictions destroys nothing that they are made of. Links count as what they lead to.
+
+    Args:
+        folder: to be written to.
+        names: of the files that will be written there.
+        inputs: paths of the files that are read.
+        beside: whether predictions may lie in a folder of ``inputs``.
+
+    Raises:
+        MusketError: a file to be written is one of those that are read, or lies among them.
+    """
+    place = _identity(folder)
+    if place is None:
+        return
+    if not beside and place in {_identity(parent) for parent in {Path(path).parent for path in inputs}}:
+        raise MusketError(
+            f"{folder} is a folder of what is to be predicted, where predictions would overwrite images or be taken "
+            "for some; nothing was written: choose another folder for the output"
+        )
+    written = {there: name for name in names if (there := _identity(folder / name)) is not None}
+    for path in inputs if written else ():
+        name = written.get(_identity(Path(path)) or (-1, -1))
+        if name is not None:
+            raise MusketError(
+                f"{folder / name} would be overwritten, and it is what is to be predicted ({path}); nothing was "
+                "written: choose another folder for the output"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file or folder, by whatever path, from all others; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def write_png(path: Path, scores: np.ndarray) -> None:
     """Write scores 0..1, H x W x classes, as 8-bit PNG: round(255 * score); grey for one class, colour for three.
 

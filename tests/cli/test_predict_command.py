@@ -320,6 +320,65 @@ def test_folders_without_images_and_images_of_one_name(
     assert "two images have one name" in capsys.readouterr().err
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("form", ["png", "npy", "rle"])
+def test_nothing_is_written_into_the_folder_of_the_images(
+    form: str, project: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(images, source)
+    before = contents(source)
+    (tmp_path / "link").symlink_to(source)
+    monkeypatch.chdir(source)
+    for given, out in (
+        (source, source),
+        (tmp_path / "link", source),
+        (source, tmp_path / "link"),
+        (".", Path("../in")),
+    ):
+        assert predict(project, "masks", given, out, "--format", form) == 2
+        assert "is a folder of what is to be predicted" in capsys.readouterr().err
+    assert contents(source) == before
+
+
+def test_no_file_that_is_predicted_is_overwritten(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, links = tmp_path / "in", tmp_path / "links"
+    shutil.copytree(images, source)
+    links.mkdir()
+    (links / "a.png").symlink_to(source / "a.png")
+    before = contents(source)
+    assert predict(project, "masks", source / "a.png", source) == 2
+    assert f"{source / 'a.png'} would be overwritten" in capsys.readouterr().err
+    assert predict(project, "masks", links, source) == 2
+    assert predict(project, "masks", source, links) == 2
+    assert contents(source) == before
+    assert (links / "a.png").is_symlink()
+    assert predict(project, "masks", source / "b.jpg", source) == 0  # beside it, under a name of its own
+    assert contents(source).items() > before.items()
+
+
+def test_in_python_and_by_the_former_command_nothing_is_overwritten_either(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(images, source)
+    (source / "notes.txt").unlink()
+    before = contents(source)
+    for name in ("masks", "labels"):
+        with pytest.raises(musket.MusketError, match="is a folder of what is to be predicted"):
+            musket.parse(project / "experiments" / name).predict_to_directory(source, source)
+    config = project / "experiments" / "masks" / "config.yaml"
+    given = ["--inputFolder", str(source), "--output", str(tmp_path / "in/../in"), "--config", str(config)]
+    assert former.main(given) == 2
+    assert "is a folder of what is to be predicted" in capsys.readouterr().err
+    assert contents(source) == before
+
+
 def test_no_experiment_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
