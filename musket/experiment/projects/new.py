@@ -12,7 +12,7 @@ from musket.config.edit_text import with_values
 from musket.core.errors import ArtifactError, MusketError
 from musket.experiment.projects.project import CONFIG, Project, load_spec
 
-_TEMPLATES = Path(__file__).parents[1] / "templates"
+_TEMPLATES = Path(__file__).parents[2] / "templates"
 KINDS = ("segmentation", "classification")
 FIRST = "first"
 
