@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 from musket.cli.progress import counted
 from musket.cli.values import count, numbers
 from musket.core.errors import MusketError
+from musket.core.identity import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from musket.artifacts.layout import Layout
     from musket.config.schema import ExperimentSpec
     from musket.experiment.facade import Experiment
     from musket.experiment.predict_files import Written
@@ -84,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.core.runtime import silence_telemetry
 
     silence_telemetry()
-    experiment = _experiment(arguments)
+    experiment, seeds = _experiment(arguments)
     from musket.experiment.predict_files import predict_files
 
     try:
@@ -93,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
                 experiment,
                 arguments.input,
                 arguments.output,
+                seeds=seeds,
                 folds=arguments.folds,
                 stage=arguments.stage,
                 form=arguments.format,
@@ -100,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
                 limit=arguments.limit,
                 batch=arguments.batch,
                 on_progress=progress,
+                warn=_warn,
             )
     except KeyboardInterrupt:
         print(f"\ninterrupted; pictures and arrays written so far are in {arguments.output}", file=sys.stderr)
@@ -115,9 +121,13 @@ def run(arguments: argparse.Namespace) -> int:
     return int(bool(written.failed))
 
 
-def _experiment(arguments: argparse.Namespace) -> Experiment:
-    """The experiment that the arguments name; of a search its best trial."""
-    from musket.artifacts.layout import Layout
+def _warn(words: str) -> None:
+    print(f"warning: {words}", file=sys.stderr)
+
+
+def _experiment(arguments: argparse.Namespace) -> tuple[Experiment, list[Layout]]:
+    """The experiment that the arguments name, of a search its best trial; of one with seeds the first, and all."""
+    from musket.artifacts.layout import SEED_CONFIG, Layout
     from musket.experiment.facade import Experiment
     from musket.experiment.projects.project import CONFIG, find_project, open_project
     from musket.experiment.tasks.places import places
@@ -131,13 +141,22 @@ def _experiment(arguments: argparse.Namespace) -> Experiment:
         project = open_project(arguments.project)
         config = project.config(given)
     spec = _spec(config, project, arguments)
-    [(name, config), *others] = places(given, config, spec).items()
-    if others:
-        seeds = ", ".join([name, *(other for other, _ in others)])
-        raise MusketError(f"{given} was trained with several seeds, each an experiment of its own; name one: {seeds}")
-    if Layout(config) != Layout(spec.source):
-        spec = _spec(config, project, arguments)
-    return Experiment.from_spec(spec, project)
+    found = {name: Layout(path) for name, path in places(given, config, spec).items()}
+    several = any(run.config.name == SEED_CONFIG and run.config != config for run in found.values())
+    runs = _evaluated(found) if several else list(found.values())
+    if runs[0] != Layout(spec.source):
+        spec = _spec(runs[0].config, project, arguments)
+    return Experiment.from_spec(spec, project), runs if several else []
+
+
+def _evaluated(seeds: Mapping[str, Layout]) -> list[Layout]:
+    """The seeds that are trained to the end. Raises MusketError when none is."""
+    missing = [name for name, run in seeds.items() if not run.summary.is_file()]
+    if len(missing) == len(seeds):
+        raise MusketError(f"no seed is trained to the end yet; wait, or name one alone: {', '.join(missing)}")
+    if missing:
+        _warn(f"{', '.join(missing)} not trained to the end; predicting with the other seeds alone")
+    return [run for name, run in seeds.items() if name not in missing]
 
 
 def _spec(config: Path, project: Project | None, arguments: argparse.Namespace) -> ExperimentSpec:
@@ -155,11 +174,16 @@ def _summary(written: Written, folder: Path) -> str:
     """What was done, in one line or two."""
     rate = f", {written.images / written.seconds:.3g} images/s" if written.images and written.seconds else ""
     of = f"fold {written.folds[0]}" if len(written.folds) == 1 else f"the mean of folds {_listed(written.folds)}"
+    if written.seeds > 1:
+        of = f"the mean of {written.seeds} seeds, each of {of.removeprefix('the mean of ')}"
     lines = [f"{_counted(written.images, 'image')} predicted by {of}, stage {written.stage}{rate}; written to {folder}"]
     if written.failed:
         lines.append(f"{_counted(len(written.failed), 'image')} could not be predicted; see {folder / 'errors.csv'}")
     if written.passed_over:
         lines.append(f"{_counted(len(written.passed_over), 'file')} of the folder passed over, being no images")
+    if written.not_searched:
+        count = _counted(len(written.not_searched), "sub-folder")
+        lines.append(f"{count} not searched: {examples(written.not_searched)}")
     return "\n".join(lines)
 
 
@@ -176,10 +200,12 @@ def _as_data(written: Written) -> dict[str, object]:
         "images": written.images,
         "folds": written.folds,
         "stage": written.stage,
+        "seeds": written.seeds,
         "seconds": round(written.seconds, 3),
         "files": [str(path) for path in written.files],
         "failed": [{"image": failure.id, "error": failure.message} for failure in written.failed],
         "passed_over": written.passed_over,
+        "not_searched": written.not_searched,
     }
 
 

@@ -37,14 +37,14 @@ def list_files(folder: FilePath) -> list[str]:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_file()]
     except FileNotFoundError:
-        raise DataError("no such folder; correct the path in the dataset", path=folder) from None
+        raise DataError("no such folder; correct the path in the dataset", path=Path(folder).absolute()) from None
     except NotADirectoryError:
         raise DataError("this is a file; give the folder it lies in", path=folder) from None
     except OSError as error:
         raise DataError(f"the folder cannot be listed: {error.strerror or error}", path=folder) from error
     names = sorted(name for name in names if not name.startswith(".") and name.lower() not in _LITTER)
     if not names:
-        raise DataError("the folder holds no files; correct the path in the dataset", path=folder)
+        raise DataError("the folder holds no files; correct the path in the dataset", path=Path(folder).absolute())
     return names
 
 

@@ -114,7 +114,7 @@ def _sub_folders(root: str) -> list[str]:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
-        raise DataError("no such folder; correct the path in the dataset", path=root) from None
+        raise DataError("no such folder; correct the path in the dataset", path=Path(root).absolute()) from None
     except NotADirectoryError:
         raise DataError("this is a file; give the folder of the class folders", path=root) from None
     except OSError as error:

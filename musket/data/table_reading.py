@@ -268,7 +268,7 @@ def _read_csv(path: FilePath, separator: str) -> pd.DataFrame:
         except UnicodeDecodeError:
             continue
         except FileNotFoundError:
-            raise DataError("no such table; correct the path in the dataset", path=path) from None
+            raise DataError("no such table; correct the path in the dataset", path=Path(path).absolute()) from None
         except pd.errors.EmptyDataError:
             raise DataError("the table is empty", path=path) from None
         except (pd.errors.ParserError, OSError) as error:

@@ -347,13 +347,14 @@ class Predicting:
         *,
         needs_truth: bool = False,
         failures: Failures | None = None,
+        model: TrainedModel | None = None,
     ) -> Iterator[Scored]:
         from musket.data.identity import sample_ids
         from musket.experiment.inference import dataset_sources
         from musket.experiment.reading import TargetShape
 
         dataset = self._self._source(dataset)
-        model = self.load_model(fold, stage, weights)
+        model = model or self.load_model(fold, stage, weights)
         ids = sample_ids(dataset)
         count = len(ids) if limit < 0 else min(limit, len(ids))
         sources = dataset_sources(dataset, ids, range(count), TargetShape.of(self.spec), needs_truth)

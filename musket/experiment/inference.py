@@ -115,8 +115,15 @@ class TrainedModel:
     """
 
     def __init__(
-        self, spec: NetworkSpec, layout: Layout, keys: Sequence[MemberKey], weights: Sequence[float] | None = None
+        self,
+        spec: NetworkSpec,
+        layout: Layout,
+        keys: Sequence[MemberKey],
+        weights: Sequence[float] | None = None,
+        *,
+        seeds: Sequence[Layout] = (),
     ):
+        """``seeds``: the experiment's other runs; their networks of these folds and stages are members, all alike."""
         self.spec = spec
         self.keys = list(keys)
         self.weights = None if weights is None else shares(weights, len(self.keys)).tolist()
@@ -127,7 +134,7 @@ class TrainedModel:
         self.modules: list[torch.nn.Module] = []
         self.forwards: list[Forward] = []
         self.batches_per_turn = 1
-        self._load([layout.weights(key.fold, key.stage) for key in self.keys])
+        self._load([run.weights(key.fold, key.stage) for run in (layout, *seeds) for key in self.keys])
 
     def _load(self, paths: Sequence[Path]) -> None:
         slot: _Slot | None = None

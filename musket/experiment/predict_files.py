@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from musket.artifacts.layout import file_name
+from musket.artifacts.layout import CONFIG, Layout, file_name
 from musket.core.errors import ArtifactError, DataError, MusketError, SampleFailure
 from musket.core.heads import Heads, distinct
+from musket.core.identity import examples
 from musket.data.folders import ConstrainedDirectory, DirectoryDataSet, ids_of_files, list_files, pictures
 from musket.data.identity import sample_ids
 from musket.data.sources import files_of
 from musket.experiment.facade_prediction import PREDICTIONS
-from musket.experiment.inference import choose
+from musket.experiment.inference import MemberKey, TrainedModel, choose
 from musket.experiment.label_meaning import stored_class_names
+from musket.experiment.reading import TargetShape
+from musket.experiment.state.lock import holder
 from musket.experiment.submission import score_columns_of
 from musket.experiment.targets import heads_of
 from musket.predict.runner import Failures
@@ -44,19 +49,23 @@ class Written:
 
     Attributes:
         folds, stage: of the networks whose mean was taken.
+        seeds: how many runs with other seeds are in the mean; 0 for an experiment without ``num_seeds``.
         images: how many were predicted.
         files: those written, tables included.
         failed: images that could not be predicted.
         passed_over: names of files of the input folder that are no images.
+        not_searched: names of folders in the input folder.
         seconds: from the first image read to the last one written.
     """
 
     folds: list[int]
     stage: int
+    seeds: int = 0
     images: int = 0
     files: list[Path] = field(default_factory=list)
     failed: list[SampleFailure] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    not_searched: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -65,6 +74,7 @@ def predict_files(
     source: str,
     folder: Path,
     *,
+    seeds: Sequence[Layout] = (),
     folds: Sequence[int] | None = None,
     stage: int = -1,
     form: Format | None = None,
@@ -72,6 +82,7 @@ def predict_files(
     limit: int = -1,
     batch: int | None = None,
     on_progress: OnProgress = lambda done, total, failed: None,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Written:
     """Predict images with the mean of an experiment's networks, and write what they say.
 
@@ -86,12 +97,14 @@ def predict_files(
     Args:
         source: a folder, an image, or the name of a dataset of the experiment.
         folder: made when it is not there; files of other names in it are left alone.
+        seeds: the runs with other seeds, ``experiment`` being the first of them, whose networks answer together.
         folds: default all that have weights of this stage.
         stage: -1 for the last.
         form: default png of maps, csv of vectors.
         threshold: what a score must exceed; default 0.5 where something is decided.
         limit: at most this many images; -1 for all.
         batch: images, or cells of them, predicted at once; default that of the config.
+        warn: is told, before anything is predicted, that networks are missing or still being trained.
 
     Raises:
         MusketError: nothing can be predicted that way: no weights, no images, a format that does not fit, a folder
@@ -100,19 +113,22 @@ def predict_files(
     """
     heads = heads_of(experiment.spec)
     form = _format(form, heads, threshold)
-    members = _members(experiment, folds, stage)
+    runs = list(seeds) or [experiment.layout]
+    keys = _members(experiment, runs, folds, stage, warn)
     dataset, names, passed_over = _images(experiment, source)
     if limit >= 0:
         names = dict(list(names.items())[:limit])
     targets = _targets(form, names.values(), experiment)
     refuse_overwriting(folder, targets, files_of(dataset), beside=Path(source).is_file())
-    written = Written([fold for fold, _ in members], members[0][1], passed_over=passed_over)
-    weights = [experiment.layout.weights(*member) for member in members]
+    written = Written([key.fold for key in keys], keys[0].stage, len(seeds), passed_over=passed_over)
+    written.not_searched = folders_in(Path(source)) if Path(source).is_dir() else []
+    weights = [run.weights(key.fold, key.stage) for run in runs for key in keys]
     rows_of = None if form in ("png", "npy") else _rows_of(experiment, heads, weights, threshold)
     rows: list[Row] = []
     failures = Failures(written.failed)
+    model = TrainedModel(experiment.spec, runs[0], keys, seeds=runs[1:])
     predicted = experiment._on_dataset(
-        dataset, written.folds, written.stage, len(names), batch, False, failures=failures
+        dataset, written.folds, written.stage, len(names), batch, False, failures=failures, model=model
     )
     started = time.monotonic()
     for scored in predicted:
@@ -150,26 +166,49 @@ def _format(form: Format | None, heads: Heads | None, threshold: float | None) -
     return form
 
 
-def _members(experiment: Experiment, folds: Sequence[int] | None, stage: int) -> list[tuple[int, int]]:
-    """Fold and stage of the networks to use. Raises ArtifactError where one has no weights."""
-    layout = experiment.layout
-    asked = [(key.fold, key.stage) for key in choose(experiment.spec, experiment._fold_count(), folds, stage)]
-    trained = [member for member in asked if layout.weights(*member).exists()]
-    if not trained or (folds is not None and len(trained) < len(asked)):
-        fold, number = next(member for member in asked if member not in trained)
+def _members(
+    experiment: Experiment,
+    runs: Sequence[Layout],
+    folds: Sequence[int] | None,
+    stage: int,
+    warn: Callable[[str], object],
+) -> list[MemberKey]:
+    """The networks to use, of every run. Raises ArtifactError where one that is asked for has no weights."""
+    asked = choose(experiment.spec, experiment._fold_count(), folds, stage)
+    missing = {key: run for key in asked for run in runs if not run.weights(key.fold, key.stage).exists()}
+    trained = [key for key in asked if key not in missing]
+    if not trained or (folds is not None and missing):
+        key, run = next(iter(missing.items()))
         raise ArtifactError(
-            f"there are no weights of fold {fold}, stage {number}; train it first, or choose others",
-            layout.weights(fold, number),
+            f"there are no weights of fold {key.fold}, stage {key.stage}; train it first, or choose others",
+            run.weights(key.fold, key.stage),
         )
+    if missing:
+        warn(f"{_folds(list(missing))} not trained yet; predicting with {_folds(trained)} alone")
+    by = next((by for run in runs for by in (holder(run), holder(Layout(run.base / CONFIG))) if by is not None), None)
+    if by is not None:
+        warn(f"{runs[0].base.name} is being trained now, by {by}; its weights are the best so far")
     return trained
+
+
+def _folds(keys: Sequence[MemberKey]) -> str:
+    return f"fold{'s' * (len(keys) > 1)} {', '.join(str(key.fold) for key in keys)}"
+
+
+def folders_in(path: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; hidden ones left out."""
+    return sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
 def _images(experiment: Experiment, source: str) -> tuple[Any, dict[str, str], list[str]]:
     """A dataset of what is to be predicted, its ids with the names of their files, and files that are no images."""
     path = Path(source)
     if path.is_dir():
-        files = list_files(path)
-        chosen = pictures(files, path)
+        try:
+            files = list_files(path)
+            chosen = pictures(files, path)
+        except DataError as error:
+            raise DataError(_no_images(path, error), path=path) from None
         names = dict(zip(chosen, ids_of_files(chosen, str(path)), strict=True))
         passed_over = [name for name in files if name not in names]
         return DirectoryDataSet(ConstrainedDirectory(path, chosen)), names, passed_over
@@ -188,11 +227,23 @@ def _images(experiment: Experiment, source: str) -> tuple[Any, dict[str, str], l
     return dataset, {name: file_name(name) for name in ids}, []
 
 
+def _no_images(path: Path, error: DataError) -> str:
+    """What to tell of a folder without images."""
+    with contextlib.suppress(OSError):
+        inner = folders_in(path)
+        if inner:
+            return f"no image lies here itself, and sub-folders are not searched: {examples(inner)}; name one of them"
+        if not any(path.iterdir()):
+            return "the folder is empty; name one that holds images"
+    return error.message
+
+
 def _targets(form: Format, names: Iterable[str], experiment: Experiment) -> list[str]:
     """Names of the files that may be written."""
     if form in ("rle", "csv"):
         return [PREDICTIONS]
-    numbers = ["", *(f"_{number}" for number in range(experiment.spec.classes))] if form == "png" else [""]
+    classes = TargetShape.of(experiment.spec).classes
+    numbers = ["", *(f"_{number}" for number in range(classes))] if form == "png" else [""]
     return [f"{name}{number}.{form}" for name in names for number in numbers]
 
 

@@ -15,9 +15,11 @@ import toy
 import toy_labels
 
 import musket
+from musket.artifacts.layout import Layout
 from musket.cli.main import main
 from musket.core.rle import rle_decode
 from musket.experiment.predict_files import decision
+from musket.experiment.state.lock import locked
 from segmentation_pipeline import predict as former
 
 MODULE = """\
@@ -211,7 +213,7 @@ def test_overrides_of_the_training_hold_unless_others_are_given(project: Path, i
     assert np.array_equal(found["given"], found["32"])
 
 
-def test_seeds_are_named_and_a_search_gives_its_best_trial(
+def test_seeds_answer_together_and_a_search_gives_its_best_trial(
     project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = project / "experiments" / "masks"
@@ -226,10 +228,26 @@ def test_seeds_are_named_and_a_search_gives_its_best_trial(
         config.replace("lr: 0.01", "lr: rate") + "hyperparameters: {rate: [0.1, 0.2]}\n"
     )
     image = images / "a.png"
-    assert predict(project, "seeded", image, tmp_path) == 2
-    assert "name one: seeded/0, seeded/1" in capsys.readouterr().err
-    assert predict(project, "seeded/1", image, tmp_path / "seed") == 0
-    assert predict(project, "searched", image, tmp_path) == 2
+    shutil.copy(seeded / "1" / "weights" / "best-0.0.weights", seeded / "1" / "weights" / "best-1.0.weights")
+    options = (image, tmp_path / "both", "--format=npy")
+    assert predict(project, "seeded", *options) == 0
+    assert "1 image predicted by the mean of 2 seeds, each of folds 0, 1, stage 0" in capsys.readouterr().out
+    for name in ("0", "1"):
+        assert predict(project, f"seeded/{name}", image, tmp_path / name, "--format=npy") == 0
+    each = [np.load(tmp_path / name / "a.npy") for name in ("0", "1")]
+    assert not np.allclose(*each, atol=1e-4)
+    assert np.load(tmp_path / "both" / "a.npy") == pytest.approx((each[0] + each[1]) / 2, abs=1e-6)
+    capsys.readouterr()
+    (seeded / "1" / "summary.yaml").unlink()
+    assert predict(project, "seeded", *options) == 0
+    told = capsys.readouterr()
+    assert "warning: seeded/1 not trained to the end; predicting with the other seeds alone" in told.err
+    assert "predicted by the mean of folds 0, 1" in told.out
+    (seeded / "0" / "summary.yaml").unlink()
+    assert predict(project, "seeded", *options) == 2
+    assert "name one alone: seeded/0, seeded/1" in capsys.readouterr().err
+    assert predict(project, "seeded/0", image, tmp_path / "seed") == 0
+    assert predict(project, "searched", image, tmp_path / "trial") == 2
     assert "summary.yaml names no best trial" in capsys.readouterr().err
     (searched / "summary.yaml").write_text("completed: true\nbest: {trial: 3}\n")
     assert predict(project, "searched", image, tmp_path / "trial") == 0
@@ -305,7 +323,19 @@ def test_a_fold_that_is_asked_for_must_be_trained(
     assert predict(project, "half", images, tmp_path, "--folds", "0,1") == 2
     assert "there are no weights of fold 1, stage 0" in capsys.readouterr().err
     assert predict(project, "half", images, tmp_path) == 0
-    assert "predicted by fold 0, stage 0" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "predicted by fold 0, stage 0" in told.out
+    assert told.err == "warning: fold 1 not trained yet; predicting with fold 0 alone\n"
+
+
+def test_an_experiment_that_is_being_trained(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(Layout(project / "experiments" / "masks" / "config.yaml")):
+        assert predict(project, "masks", images, tmp_path) == 0
+    assert "warning: masks is being trained now, by process" in capsys.readouterr().err
+    assert predict(project, "masks", images, tmp_path) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_folders_without_images_and_images_of_one_name(
@@ -318,6 +348,23 @@ def test_folders_without_images_and_images_of_one_name(
         cv2.imwrite(str(tmp_path / name), toy.draw_disc(0)[0])
     assert predict(project, "masks", tmp_path, tmp_path / "out") == 2
     assert "two images have one name" in capsys.readouterr().err
+
+
+def test_sub_folders_are_not_searched(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in" / "night").mkdir(parents=True)
+    (tmp_path / "in" / "day").mkdir()
+    assert predict(project, "masks", tmp_path / "in", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert "sub-folders are not searched: day, night; name one of them" in told
+    assert str(tmp_path / "in") in told
+    assert "dataset" not in told
+    assert predict(project, "masks", tmp_path / "in" / "day", tmp_path / "out") == 2
+    assert "the folder is empty" in capsys.readouterr().err
+    shutil.copy(images / "a.png", tmp_path / "in")
+    assert predict(project, "masks", tmp_path / "in", tmp_path / "out") == 0
+    assert "2 sub-folders not searched: day, night" in capsys.readouterr().out
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import tracemalloc
 import unicodedata
 from pathlib import Path
@@ -261,9 +262,13 @@ def test_unreadable_mask(pairs: tuple[Path, Path]) -> None:
         SimplePNGMaskDataSet(*pairs)[1]
 
 
-def test_folders_that_cannot_be_listed(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="no such folder"):
         list_files(tmp_path / "gone")
+    with monkeypatch.context() as there:
+        there.chdir(tmp_path)
+        with pytest.raises(DataError, match=re.escape(f"file {tmp_path / 'gone'}: no such folder")):
+            list_files("gone")
     (tmp_path / ".hidden").write_bytes(b"")
     with pytest.raises(DataError, match="holds no files"):
         DirectoryDataSet(tmp_path)
