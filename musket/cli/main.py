@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from musket.cli import completers
+from musket.cli import completers, unknown
 from musket.core.errors import ConfigWarning, MusketError
 from musket.core.registry import nearest
 from musket.core.version import VERSION
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = _known_as(given)
     if given is not None and chosen is not None:
         arguments[arguments.index(given)] = chosen
-    parser, flags = _parser(chosen)
+    parser, child, flags = _parser(chosen)
     arguments = _told_apart(arguments, flags)
     if chosen in ELSEWHERE:
         print(f"musket {chosen}: {ELSEWHERE[chosen]}", file=sys.stderr)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed, more = parser.parse_known_args(arguments)
         if more:  # argparse does not look for positional arguments behind options twice
             if not hasattr(parsed, "overrides") or any(argument.startswith("-") for argument in more):
-                parser.error(f"unrecognized arguments: {' '.join(more)}")
+                child.error(unknown.words(str(chosen), child, more, arguments))
             parsed.overrides += more
     except SystemExit as exit_:
         return int(exit_.code or DONE)
@@ -115,9 +115,9 @@ def _told_apart(arguments: list[str], flags: Collection[str]) -> list[str]:
     ]
 
 
-def _parser(chosen: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
-    """The parser, and the flags of the chosen command that may have a value or not."""
-    parser = argparse.ArgumentParser(
+def _parser(chosen: str | None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, set[str]]:
+    """The parser, that of the chosen command, and the flags of this command that may have a value or not."""
+    own = parser = argparse.ArgumentParser(
         prog="musket",
         description="One YAML file trains, compares and blends image segmentation and classification models.",
         epilog="musket COMMAND --help tells more about a command.",
@@ -128,10 +128,11 @@ def _parser(chosen: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
     for name, summary in COMMANDS.items():
         child = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")
         if name == chosen:
-            _module(name).configure(child)
-            optional = (action for action in child._actions if action.nargs == "?" and action.option_strings)
+            own = child
+            _module(name).configure(own)
+            optional = (action for action in own._actions if action.nargs == "?" and action.option_strings)
             flags = {spelling for action in optional for spelling in action.option_strings}
-    return parser, flags
+    return parser, own, flags
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from musket.config import cross_checks, legacy, logged_figures, output_checks, s
 from musket.config.bind import bind, options_of
 from musket.config.bind_parts import bind_all
 from musket.config.image_tasks import check_image_tasks
+from musket.config.other_names import called_here
 from musket.config.preprocessing import check_preprocessing
 from musket.config.read import Document, override, parse, read, to_yaml
 from musket.config.schema import (
@@ -239,12 +240,17 @@ def _own_keys(root: Map, model: type[ExperimentSpec], vocabulary: Vocabulary) ->
         architecture = architecture_entry(plain(root.entries["architecture"].value), registry)
     supplied = {*fields, *vocabulary.supplied}  # a key the config has itself is no option
     taken: Collection[str] = ()
+    takes_any = False
     if architecture is not None and (extra or not isinstance(architecture.target, str)):
-        taken = options_of(architecture, supplied).named
+        signature = options_of(architecture, supplied)
+        taken, takes_any = signature.named, signature.open
     findings: list[Finding] = []
     options: dict[str, Any] = {}
     for key, entry in extra.items():
-        if key in taken or key not in elsewhere:
+        here = None if takes_any or key in taken else called_here(key, fields)
+        if here is not None:
+            findings.append(Finding((key,), f"no such key; here it is called {here}", key=True))
+        elif key in taken or key not in elsewhere:
             options[key] = plain(entry.value)
         elif not entry.place.origin.endswith((".yaml", ".yml")):
             message = f"belongs to {elsewhere[key]} experiments, this is {model.dialect}"
@@ -288,6 +294,7 @@ def _meaning(
     findings += [*of_heads, *output_checks.check_network(spec, options, absent, vocabulary)]
     findings += output_checks.check_losses(spec, absent, vocabulary)
     findings += [] if absent & {"batch", "gpus"} else cross_checks.check_shares(spec)
+    remarks += [] if absent & {"encoder_weights", "weights"} else cross_checks.frozen_at_random(spec, vocabulary)
     remarks += output_checks.doubtful_losses(spec, absent, vocabulary)
     network = spec
     known = not absent & {"metrics", "loss", "final_metrics"}

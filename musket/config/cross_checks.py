@@ -113,6 +113,24 @@ def check_freezing(spec: ImageSpec, vocabulary: Vocabulary) -> Findings:
             yield Finding((*loc, key), f"the encoder of {unfreezable} cannot be frozen; leave this out")
 
 
+def frozen_at_random(spec: NetworkSpec, vocabulary: Vocabulary) -> Findings:
+    """The first stage freezes an encoder that nobody has trained. Of networks of the user's own nobody knows."""
+    entry = architecture_entry(spec.architecture, architectures_of(type(spec), vocabulary))
+    key = "weights" if isinstance(spec, ClassificationSpec) else "encoder_weights"
+    ours = entry is not None and isinstance(entry.target, str)
+    if not ours or getattr(spec, key) is not None or any(stage.initial_weights for stage in spec.stages):
+        return
+    places: list[tuple[Loc, ImageSpec | StageSpec]] = [(("stages", 0), spec.stages[0]), ((), spec)]
+    for loc, holder in places:
+        if holder.freeze_encoder or holder.unfreeze_encoder is False:
+            named = "freeze_encoder" if holder.freeze_encoder else "unfreeze_encoder"
+            words = f"freezes an encoder of random weights, as {key} is null and no stage has initial_weights"
+            yield Finding((*loc, named), f"{words}; give weights, or leave this out", key=True)
+            return
+        if holder.unfreeze_encoder or (loc and holder.freeze_encoder is False):
+            return
+
+
 VIEWS = {"horizontal": "Horizontal", "horizontal_and_vertical": "Horizontal_and_vertical", "all": "All"}
 """Named sets of views an image is predicted in, folded -> canonical."""
 

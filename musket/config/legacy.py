@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from musket.config.tree import Items, Map, Scalar, dotted
+from musket.config.read import COMMAND_LINE, to_yaml
+from musket.config.tree import Items, Map, Scalar, dotted, plain
 from musket.core.errors import Problem
 
 IMAGE = ("Segmentation", "Classification")
@@ -127,7 +128,10 @@ def _upgrade_map(
         if entry is None:
             continue
         place = entry.place
-        told = Problem(place.line, place.column, dotted((*loc, row.key)), row.words, place.origin)
+        words = row.words
+        if words.startswith("belongs into a stage") and place.origin == COMMAND_LINE:
+            words = f"belongs into a stage: stages[0].{row.key}={to_yaml(plain(entry.value), flow=True)}"
+        told = Problem(place.line, place.column, dotted((*loc, row.key)), words, place.origin)
         empty = isinstance(entry.value, Scalar) and entry.value.value is None
         if row.action == "refuse" and not empty:
             problems.append(told)

@@ -23,6 +23,7 @@ from musket.config.tree import (
     Node,
     Place,
     Scalar,
+    closest,
     describe,
     dotted,
     plain,
@@ -123,7 +124,9 @@ def override(root: Map, assignments: Iterable[str]) -> tuple[Map, list[Problem]]
         place = Place(0, 0, COMMAND_LINE)
         changed = put(root, loc, _moved(value, place) if value is not None else Scalar(None, place))
         if isinstance(changed, str):
-            problems.append(Problem(0, 0, tidy(name), changed, COMMAND_LINE))
+            near = [] if str(loc[0]) in root.entries else closest(str(loc[0]), root.entries)
+            words = f"no such key; nearest: {', '.join(near)}" if near else changed
+            problems.append(Problem(0, 0, tidy(name), words, COMMAND_LINE))
         else:
             assert isinstance(changed, Map)
             root = changed

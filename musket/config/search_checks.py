@@ -10,6 +10,7 @@ from musket.config.schema import ExperimentSpec
 from musket.config.search_space import (
     KEY,
     SearchSpace,
+    combinations,
     concerned,
     example_points,
     never_used,
@@ -84,6 +85,11 @@ def _direction_unknown(spec: ExperimentSpec, direction: Callable[[str], str | No
 def space_of(spec: ExperimentSpec) -> SearchSpace:
     """The hyperparameters of a checked config."""
     return read_space(spec.hyperparameters)[0]
+
+
+def trials_of(spec: ExperimentSpec) -> int:
+    """How many trials a search has at most; 1 where there is nothing to search."""
+    return int(min(spec.max_evals, combinations(space_of(spec)))) if spec.hyperparameters else 1
 
 
 def result_mode(spec: ExperimentSpec, direction: Callable[[str], str | None]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -37,8 +38,16 @@ class Range:
         value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
         return round(value) if self.is_whole else value
 
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return self.high - self.low + 1 if self.is_whole else math.inf
+
     def examples(self) -> tuple[float, ...]:
         return (self.middle, self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"{_shown(self.low)}..{_shown(self.high)}{' (log)' if self.log else ''}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,14 @@ class Choice:
     """Values to choose from, of any kind."""
 
     options: tuple[Any, ...]
+
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return len(self.options)
+
+    def __str__(self) -> str:
+        return "|".join(map(_shown, self.options))
 
     def examples(self) -> tuple[Any, ...]:
         return self.options
@@ -77,6 +94,11 @@ def read_space(data: Any) -> tuple[dict[str, Parameter], list[Finding]]:
         except _Refused as refusal:
             findings.append(Finding((KEY, name, *refusal.at), str(refusal)))
     return space, findings
+
+
+def combinations(space: SearchSpace) -> float:
+    """How many combinations of values there are; infinity where a range is of any numbers."""
+    return math.prod(parameter.count for parameter in space.values())
 
 
 def example_points(space: SearchSpace) -> list[dict[str, Any]]:

@@ -184,7 +184,8 @@ def put(node: Node | None, loc: Loc, value: Node) -> Node | str:
     if isinstance(node, Scalar) and node.value is not None:
         return f"cannot be set: {step!r} would be inside {describe(node)}"
     if isinstance(step, int):
-        return f"no item {step} here: this is no list"
+        found = "there is no such key" if node is None else f"found {describe(node)}, which is no list"
+        return f"no item {step}: {found}"
     base = node if isinstance(node, Map) else Map({}, value.place)
     before = base.entries.get(step)
     inner = put(before.value if before else None, rest, value)

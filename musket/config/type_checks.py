@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from musket.config.other_names import called_here
 from musket.config.read import to_yaml
 from musket.config.schema import ExperimentSpec, StageSpec
 from musket.config.tree import Loc, Map, closest, describe, plain
@@ -93,6 +94,8 @@ def _rule(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
 def _unknown_in_stage(key: str, model: type[ExperimentSpec]) -> str:
     if key in keys_of(model):
         return "belongs at the root of the file, not into a stage"
+    if (here := called_here(key, StageSpec.model_fields)) is not None:
+        return f"no such key of a stage; here it is called {here}"
     near = closest(key, StageSpec.model_fields)
     hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(StageSpec.model_fields)}"
     return f"no such key of a stage; {hint}"

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from musket.config.read import to_yaml
 
 
 def fault(message: str, *at: str | int) -> PydanticCustomError:
@@ -283,8 +286,8 @@ def read_call(name: str, value: Any) -> Call:
     return Call(name) if value is None else Call(name, (value,))
 
 
-def read_dataset(value: Any) -> DatasetForm | str:
-    """What a dataset entry means, by its form."""
+def read_dataset(value: Any, key: str = "dataset") -> DatasetForm | str:
+    """What a dataset entry means, by its form; ``key`` is where it stands."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, list | tuple):
@@ -299,7 +302,10 @@ def read_dataset(value: Any) -> DatasetForm | str:
         wrong = ", ".join(str(name) for name in value if name not in PORTIONS)
         raise fault(f"has parts of the data ({', '.join(PORTIONS)}) beside {wrong}; parts can be these three only")
     if len(value) > 1:
-        raise fault(f"names {len(value)} functions ({', '.join(map(str, value))}); exactly one makes a dataset")
+        last, arguments = list(value.items())[-1]
+        whole = f"on the command line '{key}={to_yaml({last: arguments}, flow=True)}' replaces the whole"
+        named = f"{key} names {len(value)} functions ({', '.join(map(str, value))}), and exactly one makes a dataset"
+        raise fault(f"{named}; {whole}", str(last))
     return next(read_call(name, arguments) for name, arguments in value.items())
 
 
@@ -311,8 +317,14 @@ def _calls(value: Any) -> tuple[Call, ...]:
     return tuple(read_call(name, arguments) for name, arguments in value.items())
 
 
+def _dataset(value: Any, info: ValidationInfo) -> DatasetForm | str:
+    return read_dataset(value, info.field_name or "dataset")
+
+
 def _datasets(value: Any) -> dict[str, DatasetForm]:
-    forms = {name: _inside(read_dataset, form, name) for name, form in _map(value).items()}
+    forms = {
+        name: _inside(partial(read_dataset, key=f"datasets.{name}"), form, name) for name, form in _map(value).items()
+    }
     for name, form in forms.items():
         if isinstance(form, str):
             raise fault("must be a map function: arguments, a description of files, or a list of entries", name)
@@ -323,7 +335,7 @@ _PARTS_SCHEMA = {"type": ["object", "array", "null"]}
 Parts: TypeAlias = Annotated[tuple[Part, ...], PlainValidator(read_parts), WithJsonSchema(_PARTS_SCHEMA)]
 Dataset: TypeAlias = Annotated[
     DatasetForm | str,
-    PlainValidator(read_dataset),
+    PlainValidator(_dataset),
     WithJsonSchema({"type": ["object", "string", "array"]}),
 ]
 Datasets: TypeAlias = Annotated[

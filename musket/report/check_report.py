@@ -37,6 +37,8 @@ class CheckReport:
         folds: empty when the data cannot be split.
         holdout: samples kept out of every fold.
         estimate: None when it was not asked for, or could not be made.
+        trials: of a search, at most; 1 where nothing is searched.
+        seeds: runs of the experiment, or of every trial.
         problems: what stops training.
         warnings: what does not, but should be looked at.
     """
@@ -48,6 +50,8 @@ class CheckReport:
     folds: tuple[FoldFacts, ...] = ()
     holdout: int = 0
     estimate: Estimate | None = None
+    trials: int = 1
+    seeds: int = 1
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
 
@@ -67,6 +71,7 @@ class CheckReport:
 def essentials(spec: ExperimentSpec) -> str:
     """What will be trained, in a line."""
     from musket.config.schema import NetworkSpec
+    from musket.config.search_checks import space_of, trials_of
 
     epochs = " + ".join(str(stage.epochs) for stage in spec.stages)
     parts = [spec.dialect.lower()]
@@ -78,6 +83,11 @@ def essentials(spec: ExperimentSpec) -> str:
     parts.append(f"{spec.folds_count} fold{'s' if spec.folds_count != 1 else ''}")
     parts.append(f"{epochs} epoch{'s' if epochs != '1' else ''}")
     parts.append(f"best by {spec.primary_metric}")
+    if spec.num_seeds is not None:
+        parts.append(count(spec.num_seeds, "seed"))
+    if spec.hyperparameters:
+        space = " and ".join(f"{name} {values}" for name, values in space_of(spec).items())
+        parts.append(f"{count(trials_of(spec), 'trial')} over {space}")
     return ", ".join(parts)
 
 
@@ -185,7 +195,7 @@ def _facts(report: CheckReport, data: DataFacts) -> Iterator[tuple[str, str]]:
     if report.folds:
         yield "folds", _folds(report, with_empty=data.empty > 0)
     if report.estimate is not None:
-        yield from _estimate(report.estimate)
+        yield from _estimate(report.estimate, report)
 
 
 def _images(report: CheckReport, data: DataFacts) -> str:
@@ -223,7 +233,7 @@ def _folds(report: CheckReport, *, with_empty: bool) -> str:
     return held + "\n".join(columns(rows))
 
 
-def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
+def _estimate(estimate: Estimate, report: CheckReport) -> Iterator[tuple[str, str]]:
     there = f" of {_bytes(estimate.memory_there)}" if estimate.memory_there else ""
     yield (
         "memory",
@@ -232,10 +242,11 @@ def _estimate(estimate: Estimate) -> Iterator[tuple[str, str]]:
     waiting = f", {_percent(estimate.reading)} of it reading" if estimate.reading >= 0.2 else ""
     shortest, longest = estimate.epoch
     each = duration(longest) if longest < 1.5 * shortest else f"{duration(shortest)} to {duration(longest)}"
-    yield (
-        "time",
-        f"about {each} an epoch{waiting}; {duration(estimate.total)} in all if nothing stops early",
-    )
+    runs = [count(report.trials, "trial")] * (report.trials > 1) + [count(report.seeds, "seed")] * (report.seeds > 1)
+    all_runs = report.trials * report.seeds
+    one = f"{duration(estimate.total)} a run, {duration(all_runs * estimate.total)} for {' x '.join(runs)}"
+    total = one if runs else f"{duration(estimate.total)} in all"
+    yield "time", f"about {each} an epoch{waiting}; {total} if nothing stops early"
 
 
 def duration(seconds: float) -> str:

@@ -100,6 +100,7 @@ def fit_unet(folder: Path, **changes: Any) -> Changes:
     return seen
 
 
+@pytest.mark.filterwarnings("ignore:.*freezes an encoder of random weights")
 def test_s22_a_frozen_encoder_stays_until_a_stage_frees_it(tmp_path: Path) -> None:
     seen = fit_unet(tmp_path, freeze_encoder=True, stages=[{"epochs": 2}, {"epochs": 1, "unfreeze_encoder": True}])
     assert not seen.of[0]["encoder"]  # neither weights nor the statistics of its normalisations
@@ -107,6 +108,7 @@ def test_s22_a_frozen_encoder_stays_until_a_stage_frees_it(tmp_path: Path) -> No
     assert {"weight", "bias", "running_mean", "running_var"} <= seen.of[1]["encoder"]
 
 
+@pytest.mark.filterwarnings("ignore:.*freezes an encoder of random weights")
 def test_s23_unfreeze_encoder_makes_a_stage_trainable_and_false_freezes(tmp_path: Path) -> None:
     stages = [{"epochs": 1, "unfreeze_encoder": False}, {"epochs": 1}, {"epochs": 1, "unfreeze_encoder": True}]
     seen = fit_unet(tmp_path, stages=stages)

@@ -66,6 +66,31 @@ def test_unknown_commands_and_arguments_are_usage_errors(musket: Run) -> None:
     assert musket("fit", "--allow_resume", "perhaps")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["fit", "--epochs", "3"], "--epochs 3: values of the config are written stages[0].epochs=3"),
+        (["fit", "--batch", "8"], "--batch 8: values of the config are written batch=8"),
+        (["fit", "--lr=0.1"], "--lr 0.1: values of the config are written lr=0.1"),
+        (["fit", "--imgsz", "64"], "--imgsz 64: values of the config are written shape=[64,64,3]"),
+        (["check", "x", "--freeze-encoder"], "--freeze-encoder: values of the config are written freeze_encoder=..."),
+        (["fit", "--resume"], "--resume: did you mean --allow_resume?"),
+        (["task", "--worker", "3"], "--worker: did you mean --num_workers?"),
+    ],
+)
+def test_arguments_of_other_tools_are_answered_with_ours(arguments: list[str], hint: str, musket: Run) -> None:
+    code, out, err = musket(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"usage: musket {arguments[0]} [-h]")
+    assert err.endswith(f"\n  {hint}\n")
+
+
+def test_an_unknown_argument_that_is_like_none(musket: Run) -> None:
+    assert musket("task", "--epochs", "3")[2].endswith("musket task: error: unrecognized arguments: --epochs\n")
+    assert musket("ls", "losses", "--zzz")[2].endswith("musket ls: error: unrecognized arguments: --zzz\n")
+    assert musket("--zzz")[0] == 2
+
+
 def test_versions(musket: Run) -> None:
     assert musket("--version")[:2] == (0, "musket 0.1.0\n")
     code, out, _ = musket("version")
@@ -82,6 +107,14 @@ def test_check_tells_the_essentials(musket: Run, config: Path) -> None:
         "best by val_binary_accuracy\n"
     )
     assert "classes (softmax), 64 x 64 x 3" in musket("check", config, "classes=3", "shape=[64, 64, 3]")[1]
+
+
+def test_check_tells_of_seeds_and_of_the_search(musket: Run, config: Path) -> None:
+    searched = "hyperparameters={rate: {range: [0.001, 0.1], log: true}, size: {enum: [4, 8]}}"
+    out = musket("check", config, "--config-only", "lr=rate", "batch=size", searched, "max_evals=30", "num_seeds=3")[1]
+    assert out.endswith(", best by val_binary_accuracy, 3 seeds, 30 trials over rate 0.001..0.1 (log) and size 4|8\n")
+    out = musket("check", config, "--config-only", "batch=size", "hyperparameters={size: {enum: [4, 8]}}")[1]
+    assert out.endswith(", 2 trials over size 4|8\n")
 
 
 def test_check_tells_every_problem_without_a_traceback(musket: Run, config: Path) -> None:

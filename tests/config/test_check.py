@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from musket.config.check import Vocabulary, check_text, load, refuse_unavailable, unavailable
 from musket.config.image_values import Crops, InputNormalization
-from musket.config.read import to_yaml
+from musket.config.read import parse, to_yaml
 from musket.config.schema import AVAILABLE_DIALECTS, NOT_YET, SegmentationSpec
+from musket.config.tree import plain
 from musket.config.values import Call, Part
 from musket.core.errors import ConfigError, ConfigWarning, Problem
 
@@ -300,6 +301,76 @@ def test_keys_without_effect_are_warned_of(words: Vocabulary) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         segmentation(MINIMUM + "validationSplit: 0.3\nfolds_count: 1\n", words)
+
+
+@pytest.mark.parametrize(
+    ("lines", "warned"),
+    [
+        ("freeze_encoder: true", "freeze_encoder"),
+        ("unfreeze_encoder: false", "unfreeze_encoder"),
+        ("stages: [{epochs: 1, freeze_encoder: true}]", "stages[0].freeze_encoder"),
+        ("freeze_encoder: true\nstages: [{epochs: 1, unfreeze_encoder: true}]", None),
+        ("stages: [{epochs: 1}, {epochs: 1, freeze_encoder: true}]", None),
+        ("freeze_encoder: true\nstages: [{epochs: 1, initial_weights: a.weights}]", None),
+        ("freeze_encoder: true\nencoder_weights: imagenet", None),
+        ("freeze_encoder: true\narchitecture: own_net\nwidth: 1", None),
+    ],
+)
+def test_an_encoder_nobody_trained_is_not_frozen_without_a_word(
+    lines: str, warned: str | None, words: Vocabulary
+) -> None:
+    data = parse(f"{MINIMUM}encoder_weights: null\n").root
+    for key, entry in parse(lines).root.entries.items():
+        data = data.having(key, entry.value)
+    with warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always", ConfigWarning)
+        found = segmentation(to_yaml(plain(data)), words)
+    assert [notice.key for notice in found.notices] == ([] if warned is None else [warned])
+    assert all("freezes an encoder of random weights" in str(one.message) for one in issued)
+
+
+@pytest.mark.parametrize(
+    ("key", "called"),
+    [
+        ("learning_rate", "lr"),
+        ("Batch-Size", "batch"),
+        ("imgsz", "shape"),
+        ("num_epochs", "stages[0].epochs"),
+        ("encoder", "backbone"),
+        ("model", "architecture"),
+        ("num_classes", "classes"),
+        ("patience", "callbacks.EarlyStopping.patience"),
+    ],
+)
+def test_names_of_other_tools_are_known(key: str, called: str, words: Vocabulary) -> None:
+    said = {key: f"no such key; here it is called {called}"}
+    assert told(f"{MINIMUM}{key}: 3\n", words) == said
+    assert told(MINIMUM, words, overrides=[f"{key}=3"]) == said
+    assert told(MINIMUM.replace("architecture: Unet\n", ""), words, overrides=[f"{key}=3"])[key] == said[key]
+
+
+def test_names_of_other_tools_in_stages_and_networks(words: Vocabulary) -> None:
+    said = told(MINIMUM, words, overrides=["stages[0].learning_rate=3", "stages[0].num_epochs=2"])
+    assert said["stages[0].learning_rate"] == "no such key of a stage; here it is called lr"
+    assert said["stages[0].num_epochs"] == "no such key of a stage; here it is called epochs"
+    text = MINIMUM.replace("architecture: Unet\nbackbone: resnet34\n", "encoder: resnet34\narchitecture: resnet34\n")
+    assert "here it is called" not in told("#%Musket Classification 1.0\n" + text, words)["encoder"]
+
+
+def test_keys_of_stages_on_the_command_line_are_written_out(words: Vocabulary) -> None:
+    said = told(MINIMUM, words, overrides=["epochs=3", "negatives=none"])
+    assert said["epochs"] == "belongs into a stage: stages[0].epochs=3"
+    assert said["negatives"] == "belongs into a stage: stages[0].negatives=none"
+    assert told(MINIMUM + "epochs: 3\n", words)["epochs"] == "belongs into a stage: stages: [{epochs: 10}]"
+
+
+def test_a_second_dataset_function_says_how_to_replace_the_first(words: Vocabulary) -> None:
+    [found] = problems(MINIMUM, words, common="dataset:\n  get_train: []\n", overrides=["dataset.own=[3]"])
+    assert (found.where, found.key) == ("command line", "dataset.own")
+    assert "dataset names 2 functions (get_train, own)" in found.message
+    assert found.message.endswith("on the command line 'dataset={own: [3]}' replaces the whole")
+    said = told(f"{MINIMUM}datasets: {{one: {{get_train: [], own: []}}}}\n", words)
+    assert "'datasets.one={own: []}' replaces" in said["datasets.one.own"]
 
 
 @pytest.mark.parametrize(

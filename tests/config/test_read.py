@@ -217,13 +217,16 @@ def test_overrides_reach_everything() -> None:
         ("lr.x=1", "would be inside 1"),
         ("stages[7].lr=1", "no item 7 in a list of 1"),
         ("stages.last.lr=1", "no item 'last'"),
-        ("lrs[0]=1", "this is no list"),
+        ("lrs[0]=1", "no such key; nearest: lr"),
+        ("stage[0].epochs=2", "no such key; nearest: stages"),
+        ("zzz[0]=2", "no item 0: there is no such key"),
+        ("loss[0]=2", "no item 0: found a map, which is no list"),
         ("lr=[1", "not YAML"),
         ("lr=!!python/name:os.system", "is not allowed"),
     ],
 )
 def test_overrides_that_cannot_be_made(assignment: str, words: str) -> None:
-    root = parse("lr: 1\nstages: [{epochs: 1}]").root
+    root = parse("lr: 1\nstages: [{epochs: 1}]\nloss: {a: 1}").root
     after, problems = override(root, [assignment])
     assert plain(after) == plain(root)
     assert words in problems[0].message

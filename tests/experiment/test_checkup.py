@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import toy
 
 import musket
 from musket.core.errors import ConfigError
-from musket.report.check_report import CheckReport
+from musket.report.check_report import CheckReport, duration
 
 GOOD = "training would start"
 
@@ -325,3 +326,13 @@ def test_the_report_as_data(tmp_path: Path) -> None:
     assert data["problems"][0]["message"].startswith("disc-05: ")
     assert data["data"]["usable"] == 13
     assert data["folds"][0]["train"] == 6
+
+
+def test_the_time_of_all_seeds_and_trials_is_told(tmp_path: Path) -> None:
+    report = checked(tmp_path, toy.Drawn(), estimate=True, num_seeds=2)
+    assert (report.trials, report.seeds) == (1, 2)
+    assert report.estimate is not None
+    whole = duration(2 * report.estimate.total)
+    assert f"{duration(report.estimate.total)} a run, {whole} for 2 seeds if nothing stops early" in str(report)
+    report = dataclasses.replace(report, trials=30)
+    assert f"{duration(60 * report.estimate.total)} for 30 trials x 2 seeds if nothing" in str(report)

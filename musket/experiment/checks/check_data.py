@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musket.artifacts.layout import Layout
+from musket.config.search_checks import trials_of
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
 from musket.data.dataset import check_rows
 from musket.data.derived import TrainingView
@@ -181,6 +182,8 @@ def _report(
         folds=folds,
         holdout=0 if data is None else len(data.holdout),
         estimate=estimate,
+        trials=trials_of(spec),
+        seeds=spec.num_seeds or 1,
         problems=tuple(found.problems),
         warnings=tuple(found.warnings),
     )

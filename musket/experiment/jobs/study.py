@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from musket.config.search_space import Choice, Parameter, Range, SearchSpace
+from musket.config.search_space import Choice, Parameter, Range, SearchSpace, combinations
 from musket.core.errors import ArtifactError, MusketError
 from musket.core.runtime import derive_seed, generator
 
@@ -213,19 +212,12 @@ def _label(option: Any) -> str:
 
 def _combinations(space: SearchSpace, most: int) -> list[dict[str, Any]] | None:
     """All combinations of values, None where there are more than ``most``."""
-    counts = [_count(parameter) for parameter in space.values()]
-    if math.prod(counts) > most:
+    if combinations(space) > most:
         return None
     return [
         dict(zip(space, values, strict=True))
         for values in itertools.product(*(list(_values(parameter)) for parameter in space.values()))
     ]
-
-
-def _count(parameter: Parameter) -> float:
-    if isinstance(parameter, Choice):
-        return len(parameter.options)
-    return parameter.high - parameter.low + 1 if parameter.is_whole else math.inf
 
 
 def _values(parameter: Parameter) -> Iterator[Any]:
