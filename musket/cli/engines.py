@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from musket.core.jobs import Job
     from musket.experiment.jobs.schedule import Schedule
 
+# Trials of a search that are begun at once where only the cluster knows how many can be trained.
+_ON_A_CLUSTER = 8
 WORKER = "musket.experiment.jobs.worker:Worker"
 _CODE = ("modules/**/*", "common.yaml", "*.py")
 
@@ -66,21 +70,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def units_at_once(arguments: argparse.Namespace) -> int:
-    """How many folds are trained at a time, as far as one can tell beforehand."""
+# Options that mean something to some engines only; without them nothing is said.
+_ONLY = {
+    "address": ("ray",),
+    "shared": ("ray",),
+    "cpus": ("ray", "slurm"),
+    "dry_run": ("slurm",),
+    "sbatch": ("slurm",),
+    "one_process": ("local",),
+    "time": ("local", "ray"),
+    "retries": ("local", "ray"),
+}
+
+
+def refuse_foreign_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that the chosen engine has no use for.
+
+    Raises:
+        MusketError: names the option, and the engines it belongs to.
+    """
+    unsaid = {"address": None, "shared": True, "cpus": None, "time": -1, "retries": 0, "sbatch": ""}
+    for name, engines in _ONLY.items():
+        if getattr(arguments, name, unsaid.get(name, False)) != unsaid.get(name, False) and (
+            arguments.engine not in engines
+        ):
+            belongs = " or ".join(f"--engine {engine}" for engine in engines)
+            raise MusketError(f"--{name} belongs to {belongs}; found it with --engine {arguments.engine}")
+
+
+def units_at_once(arguments: argparse.Namespace, devices: int = 1) -> int:
+    """How many folds are trained at a time, as far as one can tell beforehand.
+
+    Args:
+        devices: of one network.
+    """
     if arguments.one_process:
         return 1
-    return arguments.num_workers or max(1, (arguments.num_gpus or 1) // (arguments.gpus_per_net or 1))
+    if arguments.num_workers is None and arguments.num_gpus is None and arguments.engine == "ray":
+        return _ON_A_CLUSTER
+    return arguments.num_workers or max(1, (arguments.num_gpus or devices) // devices)
 
 
 def run(
-    schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: int = 1
+    schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: Sequence[int] = (1,)
 ) -> bool | None:
     """Run all jobs.
 
     Args:
         root: the project.
-        devices: most that one network needs.
+        devices: how many each experiment's network needs.
         single: there is only one experiment.
 
     Returns:
@@ -95,10 +133,12 @@ def run(
         _slurm(schedule, arguments, root)
         return None
     if arguments.engine == "ray":
-        return _ray(schedule, arguments, root, deadline, quiet=quiet)
+        return _ray(schedule, arguments, root, devices, deadline, quiet=quiet)
     from musket.launch import inline, local
 
-    slots, notices = local.slots(arguments.num_gpus, devices, arguments.num_workers)
+    fewest, most = min(devices), max(devices)
+    num_gpus = arguments.num_gpus or (most if most > fewest else None)
+    slots, notices = local.slots(num_gpus, fewest, arguments.num_workers)
     for notice in notices:
         print(f"note: {notice}", file=sys.stderr)
     if arguments.one_process or (single and len(slots) == 1):
@@ -109,13 +149,22 @@ def run(
         return local.run(schedule, WORKER, shown, slots=slots, deadline=deadline)
 
 
-def _ray(schedule: Schedule, arguments: argparse.Namespace, root: Path, deadline: float | None, *, quiet: bool) -> bool:
+def _ray(
+    schedule: Schedule,
+    arguments: argparse.Namespace,
+    root: Path,
+    devices: Sequence[int],
+    deadline: float | None,
+    *,
+    quiet: bool,
+) -> bool:
     from musket.launch import ray_cluster
     from musket.launch.bundle import Bundle
     from musket.launch.live import watcher
 
     bundle = None if arguments.shared else Bundle(root, _CODE, _home, linked=("data", ".cache"), beside=_beside)
-    at_once = arguments.num_gpus or arguments.num_workers
+    most = None if arguments.num_workers is None else arguments.num_workers * max(devices)
+    at_once = min((limit for limit in (arguments.num_gpus, most) if limit is not None), default=None)
     with watcher(quiet=quiet) as shown:
         return ray_cluster.run(
             schedule,
@@ -147,6 +196,12 @@ def _beside(job: Job) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def _new_folder(folder: Path) -> Path:
+    """A name that nothing has yet: a second submission may come within the same second."""
+    others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([folder], others) if not path.exists())
+
+
 def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> None:
     from musket.experiment.jobs.search import SearchRun
     from musket.experiment.jobs.seeds import SeededRun
@@ -164,8 +219,7 @@ def _slurm(schedule: Schedule, arguments: argparse.Namespace, root: Path) -> Non
             f"{searching[0]} searches for hyperparameters: which trials there are is decided as they get done, which "
             "SLURM's arrays cannot. Take --engine local or ray"
         )
-    began = time.strftime("%Y%m%d-%H%M%S")
-    folder = root / ".slurm" / began
+    folder = _new_folder(root / ".slurm" / time.strftime("%Y%m%d-%H%M%S"))
     options = slurm.Options(
         cpus=arguments.cpus or slurm.Options.cpus,
         gpus=arguments.num_gpus is not None,

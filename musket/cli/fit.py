@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.experiment.tasks.task_jobs import WithTasks
 
     silence_telemetry()
+    engines.refuse_foreign_options(arguments)
     for text in arguments.overrides:
         if "=" not in text:
             raise MusketError(f"found {text!r}, which is no key=value; experiments are named by --name {text}")
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         runs = [one for one in runs if one.name not in busy]
         stopped: bool | None = False
         if runs:
-            devices = max(specs[one.name].gpus for one in runs)
+            devices = [specs[one.name].gpus for one in runs]
             single = len(runs) == 1
             stopped = engines.run(Schedule(runs), arguments, root=project.root, single=single, devices=devices)
     code = int(bool(busy))
@@ -191,7 +192,7 @@ def _run_of(
         launch_tasks=arguments.launch_tasks,
         only_evaluate=arguments.only_report or bool(own.get("only_evaluate")),
         recalculate=arguments.force_recalc,
-        at_once=engines.units_at_once(arguments),
+        at_once=engines.units_at_once(arguments, spec.gpus),
     )
 
 
@@ -247,10 +248,10 @@ def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bo
         ]
         outcome += [{"experiment": name, "state": "left out", "reason": words} for name, words in busy.items()]
         print(json.dumps(outcome, indent=2, ensure_ascii=False))
-    elif len(runs) > 1:
+    elif len(runs) == 1 and runs[0].result is not None and not failed:
+        print(f"{_result(runs[0])}; results in {runs[0].layout.folder}")
+    elif runs:
         _print_table(runs)
-    elif runs and runs[0].result is not None:
-        _print_several(runs[0])
     for one in failed:
         for job, failure in one.failures:
             ours = failure.words
@@ -268,18 +269,22 @@ def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bo
     return int(bool(failed))
 
 
-def _print_several(run: ExperimentRun) -> None:
-    """What several seeds or trials came to; each of them has told its own result."""
+def _result(run: ExperimentRun) -> str:
+    """What an experiment came to, in words: the figure it is judged by, and over how much."""
     from musket.artifacts import records
 
-    summary, result = records.read_yaml(run.layout.summary), run.result or {}
+    if run.result is None:
+        return ""
+    told = f"{run.result['name']} {run.result['value']:.4f}"
+    summary = records.read_yaml(run.layout.summary) if run.layout.summary.exists() else {}
     if "best" in summary:
-        told = f"best of {sum(summary['trials'].values())} trials: trial {summary['best']['trial']}"
-    elif "seeds" in summary:
-        told = f"mean of {len(summary['seeds'])} seeds"
-    else:
-        return
-    print(f"{told}, {result['name']} {result['value']:.4f}; results in {run.layout.folder}")
+        return f"best of {sum(summary['trials'].values())} trials: trial {summary['best']['trial']}, {told}"
+    if "seeds" in summary:
+        return f"mean of {len(summary['seeds'])} seeds, {told}"
+    figures, folds = (summary.get("allStages") or {}).get(run.result["name"]), len(summary.get("folds") or ())
+    if folds > 1 and isinstance(figures, Mapping) and "std" in figures:
+        return f"mean of {folds} folds, {told} ± {figures['std']:.4f}"
+    return told
 
 
 def _print_table(runs: Sequence[ExperimentRun]) -> None:
@@ -287,6 +292,6 @@ def _print_table(runs: Sequence[ExperimentRun]) -> None:
 
     from musket.launch.outcome import Outcome, final_table
 
-    results = [f"{one.result['name']} {one.result['value']:.4f}" if one.result else "" for one in runs]
-    outcomes = [Outcome(one.name, one.state, result) for one, result in zip(runs, results, strict=True)]
-    Console(soft_wrap=True).print(final_table(outcomes))
+    Console(soft_wrap=True).print(final_table([Outcome(one.name, one.state, _result(one)) for one in runs]))
+    if sum(one.result is not None for one in runs) > 1:
+        print("musket analyze compares them")

@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from musket.experiment.projects.project import open_project, root_here
 
     silence_telemetry()
+    engines.refuse_foreign_options(arguments)
     project = open_project(root_here(arguments.project))
     chosen = arguments.name or _chosen(project)
     runs = [_run(project, name, arguments) for name in dict.fromkeys(chosen)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
     reruns.clear()
 
-    def run(schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: int) -> bool:
+    def run(
+        schedule: Schedule, arguments: argparse.Namespace, *, root: Path, single: bool, devices: Sequence[int]
+    ) -> bool:
         for one in schedule.runs:
             assert isinstance(one, PlainRun)
             options = one.arguments["options"]
@@ -223,4 +226,21 @@ def test_an_experiment_named_without_its_flag_is_told(
     assert capsys.readouterr().err == "found 'a', which is no key=value; experiments are named by --name a\n"
     assert main(["fit", "--project", str(root), "--retries", "-1"]) == 2
     assert "found '-1'; write a whole number of 0 or more" in capsys.readouterr().err
+    assert fitted == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--dry-run"], "--dry_run belongs to --engine slurm; found it with --engine local"),
+        (["--cpus", "2"], "--cpus belongs to --engine ray or --engine slurm; found it with --engine local"),
+        (["--engine", "slurm", "--time", "60"], "--time belongs to --engine local or --engine ray; found it with"),
+        (["--engine", "ray", "--one_process"], "--one_process belongs to --engine local; found it with --engine ray"),
+    ],
+)
+def test_options_of_other_engines_are_refused(
+    options: list[str], told: str, root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--project", str(root), "--name", "a", *options]) == 2
+    assert told in capsys.readouterr().err
     assert fitted == []
