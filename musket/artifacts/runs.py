@@ -1,14 +1,24 @@
-"""Which runs lie in the folder of an experiment: its seeds, the trials of its search."""
+"""Which runs lie in the folder of an experiment: its seeds, the trials of its search. Whether one is finished."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
 
+from musket.artifacts import records
 from musket.artifacts.layout import Layout
+from musket.core.errors import ArtifactError
 
 _SEED, _TRIAL = re.compile(r"(\d+)"), re.compile(r"trial(\d+)")
+
+
+def is_finished(layout: Layout) -> bool:
+    """Whether there is a summary. ``Error``, which the former framework left there, is none."""
+    with contextlib.suppress(ArtifactError):
+        return layout.summary.exists() and isinstance(records.read_yaml(layout.summary), dict)
+    return False
 
 
 def seeds(layout: Layout) -> dict[int, Layout]:

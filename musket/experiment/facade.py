@@ -329,8 +329,8 @@ def _tell_overrides(experiment: Experiment) -> None:
     with contextlib.suppress(ArtifactError):
         stored = stored_run(experiment.layout)
         given = (stored or {}).get("overrides") or ()
-        missing = not set(given) <= set(experiment.spec.overrides)
-        if stored and missing and config_changes(stored["config"], experiment.spec.dump(), may_grow=True):
+        then, now = ({text.partition("=")[0] for text in texts} for texts in (given, experiment.spec.overrides))
+        if stored and not then <= now and config_changes(stored["config"], experiment.spec.dump(), may_grow=True):
             values = " ".join(given)
             warnings.warn(
                 f"{experiment.layout.folder} was trained with {values} on the command line, which its config does not "

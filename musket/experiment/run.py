@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
+from musket.artifacts.runs import is_finished
 from musket.core.errors import (
     AlreadyFinished,
     ArtifactError,
@@ -203,12 +204,18 @@ def _forget(context: FitContext, plan: Sequence[Unit]) -> None:
 
 @contextlib.contextmanager
 def failures_recorded(layout: Layout) -> Iterator[None]:
-    """Write error.yaml when something fails; an interrupted run keeps only its marker. Never hides the error itself."""
+    """Write error.yaml when something fails; an interrupted run keeps only its marker. Never hides the error itself.
+
+    A finished experiment that is refused before its summary is touched stays finished.
+    """
+    before = layout.summary.stat() if is_finished(layout) else None
     try:
         yield
     except (AlreadyFinished, ConfigChanged, Stopped):
         raise
     except Exception as error:
+        if before is not None and layout.summary.exists() and layout.summary.stat().st_mtime_ns == before.st_mtime_ns:
+            raise
         entry = {"type": type(error).__name__, "value": str(error), "trace": "".join(traceback.format_exception(error))}
         with contextlib.suppress(ArtifactError, OSError):  # the disk that failed the run may fail the record too
             records.write_yaml(layout.error, {"errors": [entry]})

@@ -397,7 +397,7 @@ def test_s52_numpy_numbers_of_a_users_hook_do_not_spoil_the_state(tmp_path: Path
     cfg = toy.experiment(tmp_path, folds_count=1, callbacks={"NumpyNumbers": {}})
     cfg.fit(toy.Drawn())
     assert load_state(cfg.layout.state(0, 0))["rows"][0]["mine"] == 0.5
-    assert musket.parse(tmp_path / "config.yaml", folds_count=1).info("mine")[0]["best"] == 0.5
+    assert cfg.info("mine")[0]["best"] == 0.5
 
 
 def test_a_network_that_names_one_part_twice_can_be_saved(tmp_path: Path) -> None:

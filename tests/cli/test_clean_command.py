@@ -145,6 +145,15 @@ def test_what_is_ours_goes_and_what_is_not_stays(root: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == f"nothing to remove in {root}\n"
 
 
+def test_empty_folders_of_runs_go(root: Path) -> None:
+    folder = root / "experiments" / "small"
+    for name in ("weights", "logs/0.0", "examples/0/1", "3/weights", "mine"):
+        (folder / name).mkdir(parents=True)
+    write(folder, ["3/config_concrete.yaml"])
+    assert clean(root, "--name", "small", "--yes") == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "mine"]
+
+
 def test_folders_called_trial_are_ours_only_where_there_was_a_search(root: Path) -> None:
     folder = root / "experiments" / "small"
     write(folder, ["trial1/config.yaml", "trial1/summary.yaml"])

@@ -9,7 +9,9 @@ import pytest
 import toy
 import yaml
 
+import musket
 from musket.cli.main import main
+from musket.core.errors import TrainingError
 
 MODULE = """\
 import musket
@@ -65,6 +67,17 @@ def state(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, list[str
 def test_nothing_is_done_while_nothing_changes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit_again(root, "verbose: 0", "verbose: 0  # said") == set()
     assert "nothing to do" in capsys.readouterr().out
+    assert state(root, capsys) == ("finished", [])
+
+
+def test_what_is_refused_leaves_a_finished_experiment_finished(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "experiments" / "only"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["fit", "--project", str(root), "--name", "only", "batch=5000", "lr=0.02"]) != 0
+    assert "fewer than one batch of 5000" in capsys.readouterr().err
+    with pytest.raises(TrainingError, match="fewer than one batch of 5000"):
+        musket.parse(folder, lr=0.02, batch=5000).fit(rerun=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert state(root, capsys) == ("finished", [])
 
 

@@ -383,12 +383,9 @@ def test_a_search_that_cannot_begin_costs_nothing_of_the_one_before(root: Path) 
     restore(run.layout)
     assert len(errors) == 2
     assert run.state == "failed"
-    [told] = records.read_yaml(run.layout.error)["errors"]
-    words = "none of 2 trials was trained to its end; trial 1: DataError: no such folder: data/ships"
-    assert told["value"] == words
-    after = contents(run.layout.folder)
-    del after["error.yaml"]
-    assert after == before
+    [(_, told)] = run.failures
+    assert told.value == "none of 2 trials was trained to its end; trial 1: DataError: no such folder: data/ships"
+    assert contents(run.layout.folder) == before
 
 
 def test_a_search_that_begins_after_failures_replaces_the_one_before(root: Path) -> None:

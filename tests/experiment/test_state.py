@@ -309,6 +309,17 @@ def test_new_refused_running_failed_interrupted(root: Path, folder: Path) -> Non
     assert stale_options(open_project(root)) == {"deep/done": {}, "new": {}}
 
 
+def test_interrupted_only_when_an_epoch_was_trained(root: Path) -> None:
+    folder = root / "experiments" / "new"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "metrics").mkdir()
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "inProgress.yaml").write_text("true")
+    assert state(open_project(root), "new").state == "new"
+    (folder / "weights" / "best-1.0.weights").touch()
+    assert state(open_project(root), "new").state == "interrupted"
+
+
 def look_at(root: Path) -> State:
     return state(open_project(root), "deep/done")
 

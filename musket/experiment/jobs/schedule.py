@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from musket.artifacts import records
 from musket.artifacts.layout import Layout
+from musket.artifacts.runs import is_finished
 from musket.artifacts.splits import stored_fold_count
 from musket.config.schema import ExperimentSpec
 from musket.config.values import Portions
@@ -198,11 +199,15 @@ class Schedule:
 
 
 def record_failures(layout: Layout, failures: Sequence[tuple[Job, Failure]]) -> None:
-    """Write error.yaml; the experiment is in progress no more. A disk that fails that too is no reason to stop."""
+    """Write error.yaml; the experiment is in progress no more. A disk that fails that too is no reason to stop.
+
+    Nothing is said of what failed before the results of a finished experiment were touched: it stays finished.
+    """
+    finished = is_finished(layout)
     entries = [
         {"job": job.key, "type": failure.type, "value": failure.value, "trace": failure.trace}
         for job, failure in failures
-        if failure.type not in _NOT_RECORDED
+        if failure.type not in _NOT_RECORDED and not (finished and job.kind == "prepare")
     ]
     if not entries:
         return

@@ -274,7 +274,7 @@ class SearchRun:
                     f"the first {self._ended_as['failed']} trials since it went on all failed{why}\n"
                     f"The best before is trial {best.number} ({best.score:.6g}); --only_report writes its summary anew"
                 )
-            job = Job(f"{self.name}/search", "evaluate", self.name)
+            job = Job(f"{self.name}/search", "evaluate" if self._begun else "prepare", self.name)
             self.failures.append((job, Failure("TrainingError", words, words=True)))
             record_failures(self.layout, self.failures)
             return []

@@ -11,17 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from musket.artifacts.layout import Layout
+from musket.artifacts.layout import CONFIG, Layout
 from musket.artifacts.runs import seeds
 from musket.core.errors import ConfigWarning
 from musket.core.jobs import Failure, Job, Workplace
 from musket.core.runtime import make_fabric, silence_telemetry
 from musket.core.types import Unit
+from musket.report.words import count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from musket.experiment.facade import Experiment
+    from musket.experiment.prepare_data import PreparedData
     from musket.experiment.unit import FitContext
 
 OPENING = ("config", "project", "dialect", "overrides", "cache")
@@ -40,7 +42,7 @@ class Worker:
 
         Returns:
             plain data; of ``prepare`` ``{folds, changed}``, of ``train`` ``{fold, metric, best}``, of ``evaluate``
-            ``{result}``, of ``task`` what the task gave.
+            ``{result}``, of a trial with its ``mode``, of ``task`` what the task gave.
 
         Raises:
             Stopped: training was asked to stop, and did after an epoch.
@@ -58,9 +60,9 @@ class Worker:
         from musket.experiment.jobs.schedule import record_failures
 
         layout = Layout(Path(job.arguments["config"]))
-        record_failures(layout, failures)
         if not all(seed.summary.exists() for seed in seeds(layout).values()):
             layout.summary.unlink(missing_ok=True)  # it was of seeds that have been trained again
+        record_failures(layout, failures)
 
     def _open(self, job: Job) -> Experiment:
         wanted = json.dumps([job.arguments.get(name) for name in OPENING])
@@ -109,22 +111,34 @@ def _prepare(
         run.check_unfinished(experiment.spec, experiment.layout, options, len(data.folds))
         check(experiment, data)
         context = _context(experiment, arguments, workplace, console)
-        place = run.device_name(context.fabric, experiment.gpus)
-        console.print(f"{experiment.layout.config}: {data.describe()}; {place}", highlight=False)
+        if _is_first(experiment.layout):
+            here = _shown(workplace) is not None  # elsewhere people are told the device of every job
+            place = f"; {run.device_name(context.fabric, experiment.gpus)}" if here else ""
+            console.print(f"{_parts(data)}{place}", highlight=False)
         plan, changed = run.begin(context)
     return {"folds": [unit.fold for unit in plan], "changed": changed}
+
+
+def _is_first(layout: Layout) -> bool:
+    """Whether this is an experiment, or the first of its seeds or trials: the others have the same data."""
+    return layout.base == layout.folder or layout.folder.name in ("0", "trial0")
+
+
+def _parts(data: PreparedData) -> str:
+    """How many samples there are, and how they are parted, in half a line."""
+    held = f", {len(data.holdout)} held out" if data.holdout else ""
+    folds, first = len(data.folds), data.folds[0]
+    parts = f"{len(first.train)} train, {len(first.validation)} validation"
+    return f"{count(len(data.ids), 'sample')}{held}; {count(folds, 'fold')}: {parts}"
 
 
 def _train(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> dict[str, Any]:
-    from musket.experiment.state.run_record import refuse_other_run
     from musket.experiment.unit import train_unit
     from musket.training.display import logged_to
 
     spec, fold, options = experiment.spec, int(arguments["fold"]), _options(arguments)
-    if spec.gpus > 1:  # its processes read config and code anew for every fold
-        refuse_other_run(spec, experiment.layout, experiment.project)
     context = replace(_context(experiment, arguments, workplace, console), changed=bool(arguments["changed"]))
     stages = tuple(range(options.first_stage, len(spec.stages)))
     with logged_to(console):
@@ -137,7 +151,9 @@ def _train(
 def _evaluate(
     experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console
 ) -> dict[str, Any]:
+    from musket.config.search_checks import result_mode
     from musket.experiment.leftovers import forget_predictions
+    from musket.metrics.catalogue import direction
     from musket.report.tables import summary_table
 
     if experiment.spec.num_seeds is not None:
@@ -151,7 +167,10 @@ def _evaluate(
     if _shown(workplace):  # beside other jobs a table is in the way; they get one of all experiments
         console.print(summary_table(summary))
     console.print(f"results in {experiment.layout.folder}", highlight=False)
-    return {"result": summary.get("experiment_result")}
+    told = {"result": summary.get("experiment_result")}
+    mode = result_mode(experiment.spec, direction)
+    is_trial = experiment.layout.base != experiment.layout.folder and experiment.layout.config.name == CONFIG
+    return told | ({"mode": mode} if is_trial and mode is not None else {})
 
 
 def _task(experiment: Experiment, arguments: Mapping[str, Any], workplace: Workplace, console: Console) -> Any:

@@ -139,7 +139,7 @@ def cache_leftovers(root: Path) -> Leftovers:
 
 
 def remove(found: Leftovers) -> None:
-    """Remove files, then the folders below that are empty without them. What has gone already is no error.
+    """Remove files, then the folders of ours and of theirs that are empty. What has gone already is no error.
 
     Raises:
         TrainingError: somebody began to train the experiment.
@@ -160,6 +160,8 @@ def remove(found: Leftovers) -> None:
 def _remove_empty(found: Leftovers) -> None:
     """Remove the folders that are empty, from the innermost one outwards; the outermost one stays."""
     folders = {parent for path in found.files for parent in path.parents if found.folder in parent.parents}
+    made = [layout.folder / name for layout in found.layouts for name in _FOLDERS]
+    folders |= {Path(place) for folder in made if not folder.is_symlink() for place, _, _ in os.walk(folder)}
     for folder in sorted(folders, key=lambda path: -len(path.parts)):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -6,7 +6,6 @@ classes can be named in configs), ``data/`` and ``common.yaml`` (defaults for al
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -18,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from musket.artifacts import records
 from musket.artifacts.layout import CONFIG, SEED_CONFIG, Layout
+from musket.artifacts.runs import is_finished
 from musket.config.check import Overrides, check
 from musket.config.read import Document, read
 from musket.config.schema import ExperimentSpec
@@ -83,10 +82,7 @@ class Project:
 
     def is_finished(self, name: str) -> bool:
         """Whether an experiment has a summary. ``Error``, which the former framework left there, is none."""
-        summary = Layout(self.experiments / name / CONFIG).summary
-        with contextlib.suppress(ArtifactError):
-            return summary.exists() and isinstance(records.read_yaml(summary), dict)
-        return False
+        return is_finished(Layout(self.experiments / name / CONFIG))
 
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""

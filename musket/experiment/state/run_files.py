@@ -61,9 +61,9 @@ class RunFiles:
 
     @property
     def begun(self) -> bool:
-        """Whether something was trained here, or begun to be."""
-        paths = (self.layout.run_record, self.layout.in_progress, self.layout.weights(0, 0).parent)
-        return any(path.exists() for path in paths) or isinstance(self.summary, str)
+        """Whether something was trained here: one epoch at least."""
+        weights = self.layout.weights(0, 0).parent
+        return any(any(weights.glob(name)) for name in ("best-*", "last-*")) or isinstance(self.summary, str)
 
     @property
     def changed(self) -> float:

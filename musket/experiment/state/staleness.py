@@ -44,6 +44,7 @@ class Affected:
         what: nothing; evaluation (the summary, the weights are right); epochs (there are more of them, in the last
             stage); stages (from ``first_stage`` on); everything.
         new_splits: the splits belong to other data or settings.
+        epochs: of the stage that gets more of them: how many it had, and is to have.
     """
 
     what: What = "nothing"
@@ -107,7 +108,7 @@ def _in_words(change: Change) -> str:
 def _of_config(changes: Sequence[Change], stages: int) -> Affected:
     first = first_changed_stage(changes)
     if all(grown_stage(change) == stages - 1 for change in changes):
-        return Affected("epochs", first)
+        return Affected("epochs", first, epochs=(changes[0].stored, changes[0].current))
     if first >= stages:  # the last ones are left out
         return Affected("evaluation")
     return Affected("stages", first) if first else Affected("everything", new_splits=_redraws(changes))
