@@ -112,6 +112,10 @@ class Progress:
 class Jobs(Protocol):
     """Decides which jobs there are, as they get done. Lives in the process that was started; only that one calls it."""
 
+    def planned(self) -> Sequence[Job]:
+        """Every job as far as it can be told beforehand; asked once, before ``first``."""
+        ...
+
     def first(self) -> Sequence[Job]:
         """The jobs known from the beginning, in order of preference."""
         ...
@@ -131,6 +135,10 @@ class Jobs(Protocol):
 
 class Watcher(Protocol):
     """Shows people what happens. Calls come from one thread."""
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        """What there will be, as far as it can be told beforehand; jobs that are known are told by ``added``."""
+        ...
 
     def added(self, jobs: Sequence[Job]) -> None: ...
 

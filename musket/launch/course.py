@@ -7,6 +7,7 @@ from typing import Any
 
 from musket.core.jobs import Failure, Job, Jobs, Watcher
 from musket.launch.queue import Dropped, Queue
+from musket.launch.stopping import finishing
 
 
 class Course:
@@ -17,6 +18,8 @@ class Course:
         self._jobs = jobs
         self._watcher = watcher
         self._interrupted = False
+        self._told_to_stop = False
+        watcher.planned(jobs.planned())
         first = jobs.first()
         self._tell(first, self.queue.add(first))
 
@@ -32,6 +35,17 @@ class Course:
             self._watcher.done(job, None)
         return job
 
+    def stopping(self, reason: str, *, again: bool) -> None:
+        """It was told to stop: no job starts any more, and people read what those under way go on with.
+
+        Args:
+            again: it was Ctrl-C, and the next one stops at once.
+        """
+        self.queue.stop()
+        self._told_to_stop = True
+        if running := self.queue.running:
+            self._watcher.line(None, finishing(reason, [job.kind for job in running], again=again))
+
     def started(self, job: Job, place: str) -> None:
         """A job is under way at a place, told in words."""
         self.queue.start(job)
@@ -42,6 +56,8 @@ class Course:
         follows = self._jobs.done(job, value)
         dropped = self.queue.done(job, follows)
         self._watcher.done(job, value)
+        if self._told_to_stop and job.kind == "evaluate":
+            self._watcher.line(None, f"{job.key}: evaluation finished")
         self._tell(follows, dropped)
 
     def failed(self, job: Job, failure: Failure) -> None:

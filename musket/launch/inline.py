@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from musket.core.jobs import Failure, Job, Jobs, Progress, Watcher
 from musket.launch.course import Course
 from musket.launch.silent import Silent
-from musket.launch.stopping import TIME_IS_UP, TOLD, finishing, stop_signals
+from musket.launch.stopping import TIME_IS_UP, TOLD, stop_signals
+from musket.launch.tally import DOING
 from musket.launch.worker import Worker, load_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PLACE = "this process"
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended."""
+_PATIENCE = 5.0  # seconds that this process has to end by itself
 
 
 def run(
@@ -24,7 +30,9 @@ def run(
 ) -> bool:
     """Do all jobs.
 
-    Ctrl-C and SIGTERM let the job finish the epoch under way and start no other; a second Ctrl-C interrupts it.
+    Ctrl-C and SIGTERM let the job finish the epoch under way and start no other; a second Ctrl-C interrupts it, and
+    ends this process with code 130 when it does not come to its end by itself: a reader of samples may hang. What is
+    stored is whole at any time.
 
     Args:
         jobs: decides which there are.
@@ -37,13 +45,14 @@ def run(
         whether it was stopped early.
     """
     here = Here(watcher, quiet=quiet, deadline=deadline)
-    course = Course(jobs, here.watcher)
+    course = here.course = Course(jobs, here.watcher)
     does: Worker | None = None
     opened: str | None = None
     with stop_signals(here.hear):
         while here.stopping() is None and (job := course.next(math.inf, opened)) is not None:
             here.job = job
             course.started(job, PLACE)
+            here.announce(job)
             try:
                 if does is None or job.experiment != opened:
                     does, opened = load_worker(worker), job.experiment
@@ -65,20 +74,28 @@ class Here:
     Attributes:
         console: where jobs may draw; None: the watcher does.
         job: the one under way.
+        course: of the run; None until it begins.
     """
 
     def __init__(self, watcher: Watcher | None, *, quiet: bool, deadline: float | None):
         self.console = None if watcher is not None else _console(quiet=quiet)
         self.watcher = watcher or Silent()
         self.job: Job | None = None
+        self.course: Course | None = None
         self._deadline = math.inf if deadline is None else deadline
         self._reason: str | None = None
+        self._ending: threading.Timer | None = None
 
     def line(self, text: str) -> None:
         if self.console is not None:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             self.watcher.line(self.job, text)
+
+    def announce(self, job: Job) -> None:
+        """Say what begins and is silent for a while: training draws for itself."""
+        if self.console is not None and job.kind in ("prepare", "evaluate"):
+            self.line(f"{DOING[job.kind]} {job.key.rpartition('/')[0]} ...")
 
     def progress(self, progress: Progress) -> None:
         if self.job is not None:
@@ -90,15 +107,21 @@ class Here:
         return self._reason
 
     def hear(self, number: int) -> None:
-        """A signal came.
+        """A signal came. The third Ctrl-C ends the process.
 
         Raises:
             KeyboardInterrupt: the second Ctrl-C.
         """
         if self._reason is None:
             self._reason = TOLD
-            self.watcher.line(None, finishing(TOLD, again=number == signal.SIGINT))
+            if self.course is not None:
+                self.course.stopping(TOLD, again=number == signal.SIGINT)
         elif number == signal.SIGINT:
+            if self._ending is not None:
+                os._exit(INTERRUPTED)
+            self._ending = threading.Timer(_PATIENCE, os._exit, [INTERRUPTED])
+            self._ending.daemon = True
+            self._ending.start()
             raise KeyboardInterrupt
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from musket.core.jobs import Failure, Job, Progress, Watcher
+from musket.launch.cells import fitted, padded, width_of
+from musket.launch.figures import figure, standing
 from musket.launch.plain import PlainLines
 from musket.launch.silent import Silent
-from musket.launch.tally import ENDED, STYLES, State, Tally, Unit, counts, reason, state_of
-from musket.report.words import count, shortened
+from musket.launch.tally import DOING, ENDED, STYLES, State, Tally, Unit, amount, counts, reason, state_of
+from musket.report.words import count
 from musket.training.display import clock
 
 if TYPE_CHECKING:
@@ -54,12 +59,14 @@ class LiveView:
 
         self._console = console
         self._tally = tally or Tally()
+        self._echo = contextlib.ExitStack()
         self._lock = threading.RLock()  # another thread draws
         self._live = Live(
             get_renderable=self.drawn, console=console, refresh_per_second=_PER_SECOND, redirect_stderr=True
         )
 
     def __enter__(self) -> LiveView:
+        self._echo.enter_context(_no_echo())
         self._live.start()
         return self
 
@@ -67,6 +74,11 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        self._echo.close()
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        with self._lock:
+            self._tally.plan(jobs)
 
     def added(self, jobs: Sequence[Job]) -> None:
         with self._lock:
@@ -86,11 +98,11 @@ class LiveView:
         said = Text.from_ansi(text)
         if job is not None:
             said = Text.assemble((f"{job.key} | ", "dim"), said)
-        self._console.print(said, highlight=False)
+        self._console.print(said, highlight=False, soft_wrap=True)
 
     def done(self, job: Job, value: Any) -> None:
         with self._lock:
-            self._tally.end(job, "done")
+            self._tally.end(job, "done", value)
 
     def failed(self, job: Job, failure: Failure) -> None:
         from rich.text import Text
@@ -98,7 +110,7 @@ class LiveView:
         state = state_of(failure)
         with self._lock:
             self._tally.end(job, state)
-        self._console.print(Text.assemble((f"{job.key}  {state}: ", STYLES[state]), reason(failure)))
+        self._console.print(Text.assemble((f"{job.key}  {state}: ", STYLES[state]), reason(failure)), soft_wrap=True)
 
     def dropped(self, job: Job, because: Job) -> None:
         with self._lock:
@@ -108,6 +120,36 @@ class LiveView:
         """The view as it is now."""
         with self._lock:
             return view(self._tally, self._console.width, self._console.height)
+
+
+@contextlib.contextmanager
+def _no_echo() -> Iterator[None]:
+    """Inside, the terminal does not show keys that are pressed, ``^C`` among them: they would shift the view."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    terminal = _own_terminal(sys.stdin)
+    if terminal is None:
+        yield
+        return
+    before = termios.tcgetattr(terminal)
+    termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+    try:
+        yield
+    finally:
+        if os.tcgetpgrp(terminal) == os.getpgrp():
+            termios.tcsetattr(terminal, termios.TCSANOW, before)
+
+
+def _own_terminal(stream: IO[str] | None) -> int | None:
+    """The terminal that a stream reads from; none where this process is in its background, and may not change it."""
+    try:
+        terminal = -1 if stream is None else stream.fileno()
+        return terminal if os.tcgetpgrp(terminal) == os.getpgrp() else None
+    except (OSError, ValueError):
+        return None
 
 
 def view(tally: Tally, width: int, height: int) -> RenderableType:
@@ -120,35 +162,60 @@ def view(tally: Tally, width: int, height: int) -> RenderableType:
     shown = running[: max(1, room - min(len(experiments), room // 3))]
     parts: list[RenderableType] = []
     if shown:
-        parts.append(_running_table(shown, width))
+        parts += _running_lines(shown, width, tally.clock())
     if len(shown) < len(running):
         parts.append(_remark(f"  and {len(running) - len(shown)} more running"))
-    parts += _experiment_lines(experiments, width, room - len(shown) - (len(shown) < len(running)))
+    expected = tally.expected()
+    parts += _experiment_lines(experiments, expected, width, room - len(shown) - (len(shown) < len(running)))
     parts.append(_summary(tally, width))
     return Group(*parts)
 
 
-def _running_table(units: Sequence[Unit], width: int) -> RenderableType:
-    from rich.table import Table
+_COLUMNS = ("running", "on", "epoch", "", "loss", "metric", "best", "img/s", "left")
+_DROPPED = ("img/s", "loss", "", "metric", "on", "left")
+"""Columns that go, in this order, where a terminal is too narrow for the names."""
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_NAME = 28  # columns that names of jobs have before another column goes
 
+
+def _running_lines(units: Sequence[Unit], width: int, now: float) -> list[RenderableType]:
+    """A line for each job under way, below their headings."""
     wide = width >= 100
-    names = {unit.progress.metric for unit in units if unit.progress is not None}
-    figure = shortened(next(iter(names)), 16 if wide else 8) if len(names) == 1 else "metric"
-    table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="bold")
-    cells = [_cells(unit) for unit in units]
-    headings = ("running", "on", "epoch", "", "loss", figure, "best", "img/s", "left")
-    taken = sum(
-        max(len(heading), *(len(row[column]) for row in cells)) + (2 if wide else 1)
-        for column, heading in enumerate(headings)
-        if column not in (0, 1)
-    )
-    free = max(20, width - taken - 4)
-    place = min(max(2, *(len(row[1]) for row in cells)), max(6, free // 3))
-    for column, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if column < 2 else "right", no_wrap=True)
-    for row in cells:
-        table.add_row(shortened(row[0], free - place), shortened(row[1], place), *row[2:])
-    return table
+    gap = "  " if wide else " "
+    metrics = {unit.progress.metric for unit in units if unit.progress is not None}
+    names = {"metric": fitted(next(iter(metrics)), 16 if wide else 8)} if len(metrics) == 1 else {}
+    rows = [dict(zip(_COLUMNS, _COLUMNS, strict=True)) | names]
+    rows += [dict(zip(_COLUMNS, _cells(unit), strict=True)) for unit in units]
+    told = [any(row[column] for row in rows[1:]) for column in _COLUMNS]
+    columns = [column for column, is_told in zip(_COLUMNS, told, strict=True) if is_told]
+    widths = {column: width_of(row[column] for row in rows) for column in columns}
+    widths |= {"on": min(widths.get("on", 0), max(6, width // 5))}
+    doing = [_doing(unit, now) for unit in units]
+    wanted = min(widths["running"], _NAME)
+    for column in ("", *_DROPPED):
+        columns = [one for one in columns if one != column] if column else columns
+        others = sum(widths[one] + len(gap) for one in columns if one != "running")
+        silent = (widths["on"] + len(gap) if "on" in columns else 0) + width_of(doing) + len(gap)
+        free = width - 1 - max(others, silent)
+        if free >= wanted:
+            break
+    widths["running"] = min(widths["running"], max(6, free))
+    lines: list[RenderableType] = []
+    for row, said in zip(rows, ["", *doing], strict=True):
+        shown = [one for one in columns if not said or one in ("running", "on")]
+        cells = [
+            padded(fitted(row[one], widths[one]), widths[one], right=one not in ("running", "on")) for one in shown
+        ]
+        lines.append(_line(gap.join([*cells, said] if said else cells), "" if lines else "bold"))
+    return lines
+
+
+def _doing(unit: Unit, now: float) -> str:
+    """What a job does that has not told how far it is, and for how long; nothing of others."""
+    if unit.progress is not None:
+        return ""
+    seconds = now - unit.began
+    return f"{_SPINNER[int(seconds * _PER_SECOND) % len(_SPINNER)]} {DOING[unit.job.kind]} {clock(seconds)}"
 
 
 def _cells(unit: Unit) -> tuple[str, ...]:
@@ -161,33 +228,28 @@ def _cells(unit: Unit) -> tuple[str, ...]:
         unit.place,
         f"{stage}{progress.epoch + 1}/{progress.epochs}",
         f"{100 * progress.batch // max(1, progress.batches)}%",
-        _figure(progress.loss),
-        _figure(progress.value),
-        _figure(progress.best),
+        figure(progress.loss),
+        figure(progress.value),
+        figure(progress.best),
         f"{progress.rate:.0f}" if progress.rate >= 10 else f"{progress.rate:.1f}" if progress.rate > 0 else "",
         clock(progress.left) if math.isfinite(progress.left) else "",
     )
 
 
-def _figure(value: float) -> str:
-    """Four decimals, fewer of large numbers; nothing where there is no number yet."""
-    if not math.isfinite(value):
-        return ""
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
-
-
-def _experiment_lines(experiments: dict[str, list[Unit]], width: int, room: int) -> list[RenderableType]:
+def _experiment_lines(
+    experiments: dict[str, list[Unit]], expected: Mapping[str, int], width: int, room: int
+) -> list[RenderableType]:
     """One line for each that has begun; what does not fit, or has not begun, is counted."""
     begun = {name: units for name, units in experiments.items() if any(unit.state != "waiting" for unit in units)}
-    over = {name for name, units in begun.items() if all(unit.state in ENDED for unit in units)}
+    over = {name for name, units in begun.items() if _is_over(units, expected.get(name, 0))}
     failed = {name for name in over if any(unit.state != "done" for unit in begun[name])}
     order = {name: (name not in over, name in failed, max(map(_last, units))) for name, units in begun.items()}
     latest = sorted(begun, key=order.__getitem__)
     fits = len(begun) if len(begun) <= room and len(begun) == len(experiments) else max(0, room - 1)
     shown = set(latest[-fits:] if fits else [])
-    longest = max(map(len, shown), default=0)
+    longest = min(width_of(shown), max(20, width - 48))
     lines: list[RenderableType] = [
-        _experiment_line(name, begun[name], longest, width) for name in begun if name in shown
+        _experiment_line(name, begun[name], expected.get(name, 0), longest, width) for name in begun if name in shown
     ]
     rest = {
         "ended": len(over - shown),
@@ -205,23 +267,25 @@ def _last(unit: Unit) -> float:
     return max((seconds for seconds in (unit.began, unit.ended) if not math.isnan(seconds)), default=-math.inf)
 
 
-def _experiment_line(name: str, units: Sequence[Unit], longest: int, width: int) -> Text:
+def _is_over(units: Sequence[Unit], expected: int) -> bool:
+    return not expected and all(unit.state in ENDED for unit in units)
+
+
+def _experiment_line(name: str, units: Sequence[Unit], expected: int, longest: int, width: int) -> Text:
     from rich.text import Text
 
     amounts = counts(units)
-    ended = sum(amounts[state] for state in ENDED)
     troubles: list[State] = [state for state in ("failed", "stopped", "dropped") if amounts[state]]
-    state: State = "running" if ended < len(units) else troubles[0] if troubles else "done"
-    said = [(f"{ended}/{len(units)}", ""), *((f"{amounts[one]} {one}", STYLES[one]) for one in troubles)]
-    figures = [unit.progress for unit in units if unit.progress is not None and math.isfinite(unit.progress.best)]
-    if figures and not troubles:
-        mean = sum(figure.best for figure in figures) / len(figures)
-        many = f", mean of {len(figures)}" if len(figures) > 1 else ""
-        said.append((f"best {figures[0].metric} {_figure(mean)}{many}", ""))
-    rest = "  ".join(text for text, _ in said)
+    state: State = troubles[0] if troubles else "done"
+    if not _is_over(units, expected):
+        state = "running"
+    done, total, called = amount(units, expected)
+    said = [(f"{done}/{total} {called}", "")] if total else []
+    said += [(f"{amounts[one]} {one}", STYLES[one]) for one in troubles]
+    if (known := standing(units)) and not troubles:
+        said.append((known, ""))
     line = Text.assemble((f"{'under way' if state == 'running' else state:<9}", STYLES[state]), "  ")
-    most = max(10, width - len(rest) - 14)
-    line.append(f"{shortened(name, most):<{min(most, longest)}}  ", "bold")
+    line.append(f"{padded(fitted(name, longest), longest)}  ", "bold")
     for text, style in said:
         line.append(f"{text}  ", style)
     line.rstrip()
@@ -233,26 +297,26 @@ def _summary(tally: Tally, width: int) -> Text:
     from rich.text import Text
 
     amounts = tally.counts()
-    total, ended = len(tally.units), sum(amounts[state] for state in ENDED)
+    done, total, called = tally.amount()
     left = tally.left()
-    said = [f"{ended}/{total}"]
-    said += [
-        f"{amounts[state]} {state}"
-        for state in ("running", "waiting", "failed", "stopped", "dropped")
-        if amounts[state]
-    ]
+    said = [f"{done}/{total} {called}"] if total else []
+    said += [f"{amounts[state]} {state}" for state in ("running", "failed", "stopped", "dropped") if amounts[state]]
     said.append(f"{clock(tally.clock() - tally.began)} elapsed")
     if math.isfinite(left) and amounts["running"]:
         said.append(f"{clock(left)} left")
     line = Text("  ".join(said), style="bold", no_wrap=True, overflow="ellipsis")
-    bar = width - line.cell_len - 3
-    if bar < 8:
+    bar = min(30, width - line.cell_len - 3)
+    if bar < 8 or not total:
         return line
-    full = round(min(bar, 30) * (ended / total if total else 0))
-    return Text.assemble(("━" * full, "green"), ("━" * (min(bar, 30) - full), "dim"), "  ", line)
+    full = round(bar * done / total)
+    return Text.assemble(("━" * full, "green"), ("━" * (bar - full), "dim"), "  ", line)
+
+
+def _line(text: str, style: str) -> Text:
+    from rich.text import Text
+
+    return Text(text.rstrip(), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _remark(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+    return _line(text, "dim")

@@ -15,7 +15,7 @@ from musket.launch import devices
 from musket.launch.course import Course
 from musket.launch.devices import Slot
 from musket.launch.processes import Told, WorkerProcess, death, end_all
-from musket.launch.stopping import TIME_IS_UP, TOLD, finishing, stop_signals
+from musket.launch.stopping import TIME_IS_UP, TOLD, stop_signals
 
 _PATIENCE = 5.0  # seconds that processes have to end by themselves
 
@@ -127,12 +127,10 @@ class _Pool:
         if self.stopping:
             return
         self.stopping = True
-        self._course.queue.stop()
-        busy = [place.process for place in self._places if place.job is not None and place.process is not None]
-        for process in busy:
-            process.stop(reason)
-        if busy:
-            self._watcher.line(None, finishing(reason, again=again))
+        for place in self._places:
+            if place.job is not None and place.process is not None:
+                place.process.stop(reason)
+        self._course.stopping(reason, again=again)
 
     def _give_up(self) -> None:
         for place in self._places:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musket.core.jobs import Failure, Job
+from musket.launch.cells import aligned
 from musket.launch.tally import STYLES, reason, state_of
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ class Outcome:
 def final_table(outcomes: Sequence[Outcome]) -> RenderableType:
     """State and result of each experiment, and below it what failed, why, and where more is told."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("experiment", "state", "result", box=None, pad_edge=False, header_style="bold")
-    for outcome in outcomes:
-        table.add_row(
-            Text(outcome.experiment), Text(outcome.state, STYLES.get(outcome.state, "")), Text(outcome.result)
-        )
+    rows = aligned([("experiment", "state", "result"), *((one.experiment, one.state, one.result) for one in outcomes)])
+    table = [Text("  ".join(rows[0]), "bold")]
+    for (name, state, result), outcome in zip(rows[1:], outcomes, strict=True):
+        line = Text.assemble(f"{name}  ", (state, STYLES.get(outcome.state, "")), f"  {result}")
+        line.rstrip()
+        table.append(line)
     troubles: list[RenderableType] = []
     for outcome in outcomes:
         for job, failure in outcome.failures:
@@ -50,4 +51,4 @@ def final_table(outcomes: Sequence[Outcome]) -> RenderableType:
             troubles.append(Text.assemble((f"{job.key}  {state}: ", STYLES[state]), reason(failure)))
         if outcome.failures and outcome.error_file is not None:
             troubles.append(Text(f"  more in {outcome.error_file}", "dim"))
-    return Group(table, *troubles)
+    return Group(*table, *troubles)

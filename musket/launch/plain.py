@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from musket.core.jobs import Failure, Job, Progress
-from musket.launch.tally import Tally, Unit, reason, state_of
+from musket.launch.tally import COUNTED, DOING, Tally, Unit, reason, state_of
 from musket.training.display import clock
 
 if TYPE_CHECKING:
@@ -34,13 +34,19 @@ class PlainLines:
     ) -> None:
         """Nothing is left to do."""
 
+    def planned(self, jobs: Sequence[Job]) -> None:
+        self._tally.plan(jobs)
+
     def added(self, jobs: Sequence[Job]) -> None:
         self._tally.add(jobs)
 
     def started(self, job: Job, place: str) -> None:
         unit = self._tally.start(job, place)
         self._said[job.key] = unit.began
-        self._print(f"{job.key}  on {place}")
+        if job.kind in ("prepare", "evaluate"):
+            self._print(f"{job.key.rpartition('/')[0]}: {DOING[job.kind]}")
+        else:
+            self._print(f"{job.key}  on {place}")
 
     def progress(self, job: Job, progress: Progress) -> None:
         self._tally.move(job, progress)
@@ -53,7 +59,7 @@ class PlainLines:
         self._print(text if job is None else f"{job.key} | {text}")
 
     def done(self, job: Job, value: Any) -> None:
-        unit = self._tally.end(job, "done")
+        unit = self._tally.end(job, "done", value)
         if not math.isnan(unit.began):  # else it was not wanted any more
             self._print(f"{job.key}  done in {clock(unit.ended - unit.began)}{self._standing(unit)}")
 
@@ -66,14 +72,12 @@ class PlainLines:
         self._print(f"{job.key}  dropped: {because.key} {self._tally.units[because.key].state}{self._standing(unit)}")
 
     def _standing(self, unit: Unit) -> str:
-        units = self._tally.units
-        if len(units) < 2:
+        done, total, called = self._tally.amount()
+        if unit.job.kind not in COUNTED or total < 2:
             return ""
         left = self._tally.left()
         when = "" if math.isnan(left) or round(left) <= 0 else f", {clock(left)} left"
-        return (
-            f"  ({len(units) - self._tally.counts()['waiting'] - self._tally.counts()['running']}/{len(units)}{when})"
-        )
+        return f"  ({done}/{total} {called}{when})"
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -163,30 +163,28 @@ class _Cluster:
         while not self._course.queue.is_over():
             if deadline is not None and time.time() >= deadline:
                 deadline = None
-                self._stop("time is up", "Ctrl-C stops at once")
+                self._stop("time is up")
             with contextlib.suppress(Empty):
                 number = heard.get_nowait()
                 if self.stopping and number == signal.SIGINT:
                     self._give_up()
                     return
-                self._stop("told to stop", "Ctrl-C again stops at once" if number == signal.SIGINT else "")
+                self._stop("told to stop", again=number == signal.SIGINT)
             ended, _ = self._ray.wait(list(self._tasks), timeout=_EVERY) if self._tasks else ([], time.sleep(_EVERY))
             self._hear()
             for reference in ended:
                 self._end(reference)
             self._assign()
 
-    def _stop(self, reason: str, hint: str) -> None:
+    def _stop(self, reason: str, *, again: bool = False) -> None:
         if self.stopping:
             return
         self.stopping = True
-        self._course.queue.stop()
         self._desk.stop.remote(reason)
         for reference, task in self._tasks.items():
             if not task.began:  # it waits for a machine, perhaps for ever
                 self._ray.cancel(reference)
-        if self._tasks:
-            self._watcher.line(None, f"{reason}: finishing the epoch under way{f' ({hint})' if hint else ''}")
+        self._course.stopping(reason, again=again)
 
     def _give_up(self) -> None:
         for reference, task in self._tasks.items():

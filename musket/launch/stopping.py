@@ -5,20 +5,27 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+
+from musket.core.jobs import Kind
 
 TOLD = "told to stop"
 TIME_IS_UP = "time is up"
 
 
-def finishing(reason: str, *, again: bool) -> str:
-    """What people read when training goes on to the end of an epoch.
+_UNDER_WAY = {"train": "epoch", "prepare": "preparation", "evaluate": "evaluation", "task": "task"}
+
+
+def finishing(reason: str, kinds: Sequence[Kind], *, again: bool) -> str:
+    """What people read when jobs go on to their end, or training to the end of an epoch.
 
     Args:
+        kinds: of the jobs under way.
         again: it was Ctrl-C, and the next one stops at once.
     """
-    return f"{reason}: finishing the epoch under way; Ctrl-C {'again ' if again else ''}stops at once"
+    what = " and the ".join(words for kind, words in _UNDER_WAY.items() if kind in kinds)
+    return f"{reason}: finishing the {what} under way; Ctrl-C {'again ' if again else ''}stops at once"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from workers import progress
 
-from musket.core.jobs import Failure, Watcher
+from musket.core.jobs import Failure, Progress, Watcher
+from musket.launch.figures import standing
 from musket.launch.live import LiveView, view, watcher
 from musket.launch.outcome import Outcome, final_table
 from musket.launch.plain import PlainLines
@@ -73,11 +75,13 @@ def test_plain_lines_tell_beginnings_epochs_and_ends(plain, clock: Clock) -> Non
     shown.progress(fold, progress(batch=4, epoch=1, value=0.7, best=0.8, left=0.0))
     clock.now = 83
     shown.done(fold, {})
+    shown.started(evaluate, "GPU 0")
     assert lines() == [
         "unet/fold 0  on GPU 0",
         "unet/fold 0  epoch 1/3  loss 0.5000  val_dice 0.8000 *  12.5 images/s  1:15 left",
         "unet/fold 0  epoch 2/3  loss 0.5000  val_dice 0.7000  12.5 images/s",
-        "unet/fold 0  done in 1:23  (1/2, 1:23 left)",
+        "unet/fold 0  done in 1:23",
+        "unet: evaluating",
     ]
 
 
@@ -106,9 +110,9 @@ def test_plain_lines_tell_failures_in_one_line_and_what_they_cost(plain) -> None
     assert lines()[2:] == [
         "unet/fold 0 | [bold] is no markup, and long lines are not broken " + "x" * 80,
         "told to stop",
-        "unet/fold 0  failed: OutOfMemoryError: CUDA out of memory  (1/3)",
-        "unet/evaluate  dropped: unet/fold 0 failed  (2/3)",
-        "fpn/fold 0  stopped: told to stop  (3/3)",
+        "unet/fold 0  failed: OutOfMemoryError: CUDA out of memory  (0/2 folds)",
+        "unet/evaluate  dropped: unet/fold 0 failed",
+        "fpn/fold 0  stopped: told to stop  (0/2 folds)",
     ]
 
 
@@ -144,16 +148,16 @@ def test_the_view_shows_what_runs_line_by_line(clock: Clock) -> None:
     lines = squeezed(text_of(view(many(2, clock), 80, 24)))
     assert lines == [
         "running on epoch loss val_dice best img/s left",
-        "experiment 1/fold 0 GPU 0",
+        "experiment 1/fold 0 GPU 0 ⠋ starting 0:00",
         "experiment 1/fold 1 GPU 1 2/3 25% 0.5000 0.7000 0.8000 12 1:15",
         "experiment 1/fold 2 GPU 2 3/3 25% 0.5000 0.7000 0.8000 12 1:15",
-        "failed experiment 0 6/6 1 failed",
-        "under way experiment 1 0/6 best val_dice 0.8000, mean of 2",
+        "failed experiment 0 4/5 folds 1 failed",
+        "under way experiment 1 0/5 folds best val_dice 0.8000 (fold 1)",
         *lines[6:],
     ]
-    # of 12 folds, one was there before, six are over, and two did a quarter of an epoch each, a twelfth of a fold:
-    # 120 s * (11 - 6 - 2/12) / (6 + 2/12) = 94 s
-    assert lines[6].endswith("6/12 3 running 3 waiting 1 failed 2:00 elapsed 1:34 left")
+    # of 9 folds that did not fail, four are done, and two did a quarter of an epoch each, a twelfth of a fold; one
+    # was there before. Since the first began it is 110 s: 110 s * (9 - 1 - 4 - 2/12) / (4 + 2/12) = 101 s
+    assert lines[6].endswith("4/10 folds 3 running 1 failed 2:00 elapsed 1:41 left")
     assert len(lines) == 7
 
 
@@ -165,7 +169,7 @@ def test_the_view_of_two_hundred_jobs_fits_the_terminal(clock: Clock, width, hei
     lines = text_of(view(many(40, clock, running=running, name=name), width, height), width).splitlines()
     assert len(lines) < height
     assert all(cell_len(line) <= width for line in lines)
-    assert "240" in lines[-1]
+    assert "200 folds" in lines[-1]
     assert any("experiments: " in line for line in lines)
 
 
@@ -189,7 +193,7 @@ def test_more_running_than_fit_are_counted(clock: Clock) -> None:
 
 
 def test_the_view_of_nothing_is_drawn(clock: Clock) -> None:
-    assert "0/0" in text_of(view(Tally(clock), 80, 24))
+    assert text_of(view(Tally(clock), 80, 24)) == "0:00 elapsed\n"
 
 
 def test_a_live_view_shows_lines_of_jobs_above_it() -> None:
@@ -208,7 +212,7 @@ def test_a_live_view_shows_lines_of_jobs_above_it() -> None:
     assert "told to stop" in text
     assert "unet/fold 0  failed: OutOfMemoryError: CUDA out of memory\n" in text
     assert "Tried to allocate" not in text
-    assert "failed     unet  2/2  1 failed  1 dropped" in text
+    assert "failed     unet  0/1 folds  1 failed  1 dropped" in text
 
 
 def test_a_terminal_gets_a_view_and_all_else_gets_lines() -> None:
@@ -232,20 +236,116 @@ def test_silence_is_broken_by_the_run_itself_only(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "told to stop\n")
 
 
-def test_time_left_is_what_the_share_done_by_this_run_says(clock: Clock) -> None:
+def test_time_left_is_what_the_share_done_by_this_run_says_once_two_folds_are_done(clock: Clock) -> None:
     tally = Tally(clock)
-    first, second = job("a/fold 0"), job("a/fold 1")
-    tally.add([first, second])
-    assert math.isnan(tally.left())
-    tally.start(first, "CPU")
-    tally.move(first, progress(epoch=2, epochs=4, batch=0))  # resumed: half of it was there
-    assert math.isnan(tally.left())
-    clock.now = 60
-    tally.move(first, progress(epoch=3, epochs=4, batch=0))
-    # a quarter of a fold in 60 s; a quarter and a whole one remain
-    assert tally.left() == pytest.approx(300)
-    tally.end(first, "done")
-    assert tally.left() == pytest.approx(120)
+    prepare, folds = job("a/prepare"), [job(f"a/fold {fold}", "nothing", "a/prepare") for fold in range(5)]
+    tally.plan([prepare, *folds])
+    tally.add([prepare])
+    tally.start(prepare, "CPU")
+    clock.now = 1000
+    tally.end(prepare, "done")
+    tally.add(folds[:3])
+    for number, fold in enumerate(folds[:3]):
+        assert math.isnan(tally.left()) == (number < 2)
+        tally.start(fold, "CPU")
+        tally.move(fold, progress(epoch=2, epochs=4, batch=0))  # resumed: half of it was there
+        clock.now += 60
+        if number < 2:
+            tally.end(fold, "done")
+    # two halves of a fold in 180 s; another half remains, and what is no job any more is not waited for
+    assert tally.left() == pytest.approx(90)
+
+
+def test_folds_are_counted_from_the_beginning(clock: Clock) -> None:
+    tally = Tally(clock)
+    plan = []
+    for trial in range(4):
+        name = f"a/trial{trial}"
+        plan += [job(f"{name}/prepare"), *(job(f"{name}/fold {fold}", "", f"{name}/prepare") for fold in range(3))]
+    tally.plan([replace(one, experiment="a") for one in plan])
+    units = {one.key: replace(one, experiment="a") for one in plan}
+    assert tally.amount() == (0, 12, "folds")
+    tally.add([units["a/trial1/prepare"]])  # trial 0 is of an earlier run
+    assert tally.amount() == (0, 9, "folds")
+    tally.start(units["a/trial1/prepare"], "CPU")
+    tally.end(units["a/trial1/prepare"], "done")
+    tally.add([units[f"a/trial1/fold {fold}"] for fold in range(3)])
+    assert tally.amount() == (0, 9, "folds")
+    tally.start(units["a/trial1/fold 0"], "CPU")
+    tally.end(units["a/trial1/fold 0"], "done")
+    tally.end(units["a/trial1/fold 1"], "done")  # pruned: it is not wanted any more
+    tally.end(units["a/trial1/fold 2"], "dropped")
+    assert tally.amount() == (1, 8, "folds")
+
+
+def judged(value: float, mode: str | None = None) -> object:
+    return {"result": {"name": "dice", "value": value}} | ({} if mode is None else {"mode": mode})
+
+
+def told(*jobs: tuple[str, object]) -> str:
+    """What is said of the experiment ``a`` when jobs are done, or under way with some progress."""
+    tally = Tally()
+    for caption, value in jobs:
+        one = replace(job(f"a/{caption}"), experiment="a")
+        tally.add([one])
+        tally.start(one, "CPU")
+        if isinstance(value, Progress):
+            tally.move(one, value)
+        else:
+            tally.end(one, "done", value)
+    return standing(list(tally.units.values()))
+
+
+def trained(best: float) -> dict[str, object]:
+    return {"fold": 0, "metric": "val_dice", "best": best}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ([("prepare", {})], ""),
+        ([("fold 0", trained(0.22)), ("fold 1", progress(best=0.8))], "best val_dice 0.2200 (fold 0)"),
+        ([("fold 0", trained(0.2)), ("fold 1", trained(0.4))], "best val_dice 0.3000 (mean of 2 folds)"),
+        ([("fold 0", progress(best=0.8)), ("fold 1", progress(best=0.4))], "best val_dice 0.8000 (fold 0)"),
+        ([("fold 0", trained(0.2)), ("evaluate", judged(0.75))], "dice 0.7500"),
+        ([("fold 0", trained(0.2)), ("evaluate", {"result": None})], "best val_dice 0.2000 (fold 0)"),
+        (
+            [
+                ("trial0/evaluate", judged(0.5, "max")),
+                ("trial1/evaluate", judged(0.7, "max")),
+                ("trial2/evaluate", judged(0.6, "max")),
+                ("trial3/fold 0", progress(best=0.22)),
+            ],
+            "trial3: best val_dice 0.2200 (fold 0), best so far dice 0.7000 (trial1)",
+        ),
+        (
+            [("trial0/evaluate", judged(0.5, "min")), ("trial1/evaluate", judged(0.7, "min"))],
+            "best so far dice 0.5000 (trial0)",
+        ),
+        ([("0/evaluate", judged(0.5)), ("1/evaluate", judged(0.7))], "dice 0.6000, mean of 2"),
+    ],
+)
+def test_what_is_known_of_an_experiment_is_of_one_kind(jobs: list[tuple[str, object]], said: str) -> None:
+    assert told(*jobs) == said
+
+
+def test_names_are_aligned_whatever_their_characters_take(clock: Clock) -> None:
+    tally = Tally(clock)
+    for name in ("网络", "unet", "a_name_that_is_long"):
+        tally.add([job(f"{name}/fold 0")])
+        tally.start(job(f"{name}/fold 0"), "CPU")
+    lines = text_of(view(tally, 80, 24)).splitlines()
+    for word, number in (("CPU", 3), ("0/1 folds", 3)):
+        columns = [cell_len(line[: line.index(word)]) for line in lines[:-1] if word in line]
+        assert len(columns) == number
+        assert len(set(columns)) == 1
+
+
+def test_columns_go_before_names_and_figures_are_cut(clock: Clock) -> None:
+    lines = text_of(view(many(2, clock), 60, 24), 60).splitlines()
+    assert squeezed("\n".join(lines))[0] == "running on epoch val_dice best left"
+    assert "…" not in "".join(lines[:4])
+    assert max(map(cell_len, lines)) <= 60
 
 
 def test_a_repeated_job_begins_anew(clock: Clock) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from musket.core.jobs import Failure, Job, Progress
+from musket.core.jobs import Failure, Job, Kind, Progress
+
+KINDS: Mapping[str, Kind] = {"prepare": "prepare", "evaluate": "evaluate"}
 
 
 def job(key: str, do: str = "nothing", *after: str, devices: int = 1, **arguments: Any) -> Job:
-    return Job(key, "train", key.rpartition("/")[0], {"do": do, **arguments}, after, devices)
+    experiment, _, caption = key.rpartition("/")
+    kind = KINDS.get(caption, "train")
+    return Job(key, kind, experiment, {"do": do, **arguments}, after, devices)
 
 
 class Listed:
@@ -22,6 +26,9 @@ class Listed:
         self.unwanted: set[str] = set()
         self.values: dict[str, Any] = {}
         self.failures: dict[str, Failure] = {}
+
+    def planned(self) -> Sequence[Job]:
+        return self.jobs
 
     def first(self) -> Sequence[Job]:
         return self.jobs
@@ -51,6 +58,8 @@ class Record:
     def _note(self, *said: Any) -> None:
         self.said.append(said)
         self._then(*said)
+
+    def planned(self, jobs: Sequence[Job]) -> None: ...
 
     def added(self, jobs: Sequence[Job]) -> None:
         self._note("added", *(job.key for job in jobs))
