@@ -19,6 +19,7 @@ from musket.core.errors import ConfigWarning, TrainingError
 from musket.core.process_group import Link, run_together
 from musket.core.runtime import accelerator_of, join_ranks, meeting_point, silence_telemetry
 from musket.data.queue_settings import QUEUE
+from musket.experiment.state.run_record import refuse_other_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,9 +85,11 @@ def train_on_several(context: FitContext, unit: Unit, newest: int | None) -> Non
 
     Raises:
         Stopped: asked to stop; all did after the same epoch.
-        TrainingError: the dataset cannot be handed to other processes; one of them was killed.
+        TrainingError: the project's code changed since this run began; the dataset cannot be handed to other
+            processes; one of them was killed.
         Exception: what went wrong in one of them.
     """
+    refuse_other_run(context.spec, context.layout, context.project)  # each process imports the modules anew
     meeting = meeting_point()
     count, console = context.spec.gpus, context.console
     task = _Task(
