@@ -25,7 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--project", metavar="DIR", type=Path, help="project folder; default: the one you are in")
     parser.add_argument(
-        "--name", type=_some, metavar="NAME[,NAME]", help="experiments to clean; default: all that are no links"
+        "--name",
+        type=_some,
+        metavar="NAME[,NAME]",
+        help="experiments or patterns to clean; default: all that are no links",
     )
     add_boolean(parser, "--cache", default=True, help="empty the project's cache, too; default: true")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
@@ -52,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     project = Project(root_here(arguments.project).absolute())
     if not project.root.is_dir():
         raise MusketError(f"there is no project folder {project.root}")
-    folders = {name: project.config(name).parent for name in arguments.name or project.experiment_names()}
-    if arguments.name is None:
-        folders = {name: folder for name, folder in folders.items() if link_to(name, folder) is None}
-    found = [leftovers(name, folder) for name, folder in folders.items()]
+    chosen = project.named(arguments.name) if arguments.name else project.experiment_names()
+    folders = {name: project.config(name).parent for name in chosen}
+    asked = arguments.name or ()  # a link that only a pattern fits is passed over
+    found = [leftovers(name, at) for name, at in folders.items() if name in asked or link_to(name, at) is None]
     found += [cache_leftovers(project.root)] if arguments.cache else []
     found = [each for each in found if each.files]
     if arguments.json:

@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--name",
         type=names,
         metavar="NAME[,NAME]",
-        help="experiments, in this order, finished ones anew; default: the one whose folder you are in, else all that "
-        "are not finished",
+        help="experiments, or patterns such as 'lr/*', in this order, finished ones anew; default: the one whose "
+        "folder you are in, else all that are not finished",
     )
     parser.add_argument("--folds", type=numbers, metavar="N[,N]", help="folds to train; default: all")
     add_boolean(parser, "--allow_resume", help="go on where an interrupted run stopped")
@@ -129,7 +129,7 @@ def _call_after_fit(project: Project) -> int:
 def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Experiments to train, each with options that differ from those asked for."""
     here = project.experiment_here()
-    named = arguments.name or (None if here is None else [here])
+    named = project.named(arguments.name) if arguments.name else None if here is None else [here]
     if named is not None:
         return {name: {"rerun": True} for name in named}
     if arguments.stale:

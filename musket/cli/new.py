@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 from musket.core.errors import MusketError
@@ -51,8 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     if len(arguments.overrides) != 1:
         raise MusketError("name one folder for the project: musket new PROJECT")
     from musket.experiment.projects.new import FIRST, new_project
+    from musket.experiment.projects.project import project_root
 
     folder = Path(arguments.overrides[0])
+    if (around := project_root(folder.absolute())) is not None:
+        what = "musket new --experiment NAME makes an experiment of that one"
+        print(f"note: {folder} lies inside the project {around}; {what}", file=sys.stderr)
     for path in new_project(folder, arguments.kind):
         print(folder / path)
     _tell_next(f"cd {shlex.quote(str(folder))}", f"musket check {FIRST}", "musket fit")

@@ -25,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--name",
         type=names,
         metavar="NAME[,NAME]",
-        help="experiments, in this order; default: the one whose folder you are in, else all finished ones",
+        help="experiments, or patterns such as 'lr/*', in this order; default: the one whose folder you are in, else "
+        "all finished ones",
     )
     parser.add_argument(
         "--task", type=names, metavar="TASK[,TASK]", help="functions marked with tasks.task, or all; default: all"
@@ -64,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     silence_telemetry()
     engines.refuse_foreign_options(arguments)
     project = open_project(root_here(arguments.project))
-    chosen = arguments.name or _chosen(project)
-    runs = [_run(project, name, arguments) for name in dict.fromkeys(chosen)]
+    chosen = project.named(arguments.name) if arguments.name else _chosen(project)
+    runs = [_run(project, name, arguments) for name in chosen]
     if not any(one.jobs for one in runs):
         none = f"no experiment with summary.yaml in {project.experiments}"
         print(f"nothing to do: {'all tasks were done' if runs else none}", file=sys.stderr)

@@ -114,7 +114,7 @@ class ConfigChanged(TrainingError):
         super().__init__(
             f"the config changed since this run began:\n{lines}\n"
             "Undo the edits to go on, start afresh in another folder, or say that the new values are meant: "
-            "setAllowResume(True, accept_changes=True), on the command line --allow_resume --accept_changes"
+            "--allow_resume --accept_changes, in Python setAllowResume(True, accept_changes=True)"
         )
 
 

@@ -61,7 +61,7 @@ def check_unfinished(spec: NetworkSpec, layout: Layout, options: FitOptions, fol
         return
     raise AlreadyFinished(
         f"{layout.folder} is already finished (summary.yaml exists). Delete summary.yaml to train again, "
-        "or raise epochs and resume (setAllowResume(True); on the command line --allow_resume)"
+        "or raise epochs and resume (--allow_resume, in Python setAllowResume(True))"
     )
 
 
@@ -196,7 +196,7 @@ def _forget(context: FitContext, plan: Sequence[Unit]) -> None:
     build.build_model(context.spec)  # a network that cannot be had must not cost the one that is there
     context.console.print(
         "starting afresh: what an earlier run left here is overwritten "
-        "(setAllowResume(True), on the command line --allow_resume, would go on with it)"
+        "(--allow_resume, in Python setAllowResume(True), would go on with it)"
     )
     for unit in plan:
         forget_unit(context.layout, unit)

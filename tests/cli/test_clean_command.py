@@ -269,6 +269,7 @@ def test_links_are_not_followed(root: Path, tmp_path: Path, capsys: pytest.Captu
     (root / "experiments" / "linked").symlink_to(tmp_path / "group", target_is_directory=True)
     assert clean(root, "--name", "linked/one", "--yes") == 2
     assert f"{root / 'experiments' / 'linked'} is a link to" in capsys.readouterr().err
+    assert clean(root, "--name", "*", "--yes") == 0
     assert clean(root, "--yes") == 0
     assert len(files(tmp_path / "group")) == 3
     assert not (root / "experiments" / "deep" / "full" / "summary.yaml").exists()

@@ -71,6 +71,24 @@ def test_a_call_that_says_too_little_or_too_much(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_project_inside_another_one_is_told_of(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "nuclei"]) == 0
+    said = (
+        f"note: nuclei lies inside the project {project}; musket new --experiment NAME makes an experiment of that one"
+    )
+    assert capsys.readouterr().err == f"{said}\n"
+    assert (project / "nuclei" / "experiments" / "first" / "config.yaml").is_file()
+
+
+def test_another_dataset_is_given_as_a_whole(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "modules" / "own.py").write_text("def Nuclei():\n    return []\n")
+    assert main(["new", "--experiment", "second", "--from", "first", "dataset.Nuclei=[]"]) == 2
+    said = capsys.readouterr().err
+    assert "command line  dataset.Nuclei" in said
+    assert "'dataset={Nuclei: []}' replaces the whole" in said
+    assert main(["new", "--experiment", "second", "--from", "first", "dataset={Nuclei: []}"]) == 0
+
+
 def test_an_experiment_from_another_one_keeps_its_comments(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "experiments" / "first" / "summary.yaml").write_text("{}")
     assert main(["new", "--experiment", "rate/low", "--from", "first", "lr=1e-4", "clipnorm=1"]) == 0

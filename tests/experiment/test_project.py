@@ -55,6 +55,17 @@ def test_experiments_are_named_by_their_path(root: Path) -> None:
     assert found.data == root / "data"
 
 
+def test_experiments_are_chosen_by_names_and_patterns(root: Path) -> None:
+    found = open_project(root)
+    assert found.named(["unet", "deep/*"]) == ["unet", "deep/er/fpn", "deep/fpn"]
+    assert found.named(["*fpn", "unet", "deep/fpn"]) == ["deep/er/fpn", "deep/fpn", "unet"]
+    (root / "experiments" / "a[1]").mkdir()
+    (root / "experiments" / "a[1]" / "config.yaml").write_text(CONFIG)
+    assert found.named(["a[1]"]) == ["a[1]"]
+    with pytest.raises(MusketError, match=r"no such experiment 'wide/\*'; .*there are: .*deep/fpn"):
+        found.named(["unet", "wide/*"])
+
+
 def test_folders_that_cannot_be_read_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = Path.is_file
 

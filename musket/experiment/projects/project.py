@@ -6,6 +6,7 @@ classes can be named in configs), ``data/`` and ``common.yaml`` (defaults for al
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import importlib.util
 import inspect
@@ -73,6 +74,21 @@ class Project:
         except OSError as error:
             raise ArtifactError(f"cannot be read: {error.strerror}", error.filename) from error
 
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Experiments by name or pattern (``lr/*``; ``*`` stands for ``/``, too), in this order, each once.
+
+        Raises:
+            MusketError: no experiment is called like that, or a pattern fits none.
+        """
+        known = self.experiment_names()
+        found: dict[str, None] = {}
+        for name in names:
+            fitting = [name] if name in known else fnmatch.filter(known, name)
+            if not fitting:
+                self.config(name)  # says what there is
+            found |= dict.fromkeys(fitting or [name])
+        return list(found)
+
     def experiment_here(self) -> str | None:
         """The experiment whose folder is the working directory, if it is one."""
         here = Path.cwd()
@@ -86,7 +102,7 @@ class Project:
 
     def config(self, name: str) -> Path:
         """The config of an experiment. Raises MusketError naming the nearest ones."""
-        path = _config_in(self.experiments / name)
+        path = config_in(self.experiments / name)
         if not path.is_file():
             known = self.experiment_names()
             near = nearest(name, known) if len(known) > 1 else []
@@ -120,7 +136,7 @@ def find_project(path: str | Path) -> tuple[Project | None, Path]:
         MusketError: there is no such experiment, or a module fails.
     """
     given = Path(path)
-    config = _config_in(given) if given.is_dir() else given
+    config = config_in(given) if given.is_dir() else given
     if not config.is_file() and given.suffix not in (".yaml", ".yml"):
         here = project_root(Path.cwd() / CONFIG) or Path.cwd()
         project = open_project(here)
@@ -129,7 +145,7 @@ def find_project(path: str | Path) -> tuple[Project | None, Path]:
     return (None if root is None else open_project(root)), config
 
 
-def _config_in(folder: Path) -> Path:
+def config_in(folder: Path) -> Path:
     """The config in the folder of an experiment, or of one of its seeds."""
     config, of_seed = folder / CONFIG, folder / SEED_CONFIG
     return of_seed if of_seed.is_file() and not config.is_file() else config
