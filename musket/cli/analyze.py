@@ -37,14 +37,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--only_metric",
         "--only-metric",
         metavar="NAME",
-        help="leave out all other metrics, and sort by this one",
+        help="leave out all other metrics, and sort by this one: val_dice and dice_holdout are those columns, dice is "
+        "the metric on every part, sorted by that of validation",
     )
     parser.add_argument(
         "--sortBy",
         "--sort_by",
         "--sort-by",
         metavar="NAME",
-        help="column to sort by, for metrics the best first; default: val_loss",
+        help="column to sort by, for metrics the best first; default: val_loss, or where losses differ the "
+        "primary_metric, if all have the same",
     )
     add_boolean(parser, "--all", help="also experiments that are not finished, as far as they have come")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, for programs")

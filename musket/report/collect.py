@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from musket.artifacts.layout import Layout
+from musket.artifacts.records import statistics
 from musket.artifacts.runs import judged_seeds
 from musket.core.errors import ArtifactError
 from musket.losses.catalogue import LOSSES
-from musket.metrics.catalogue import Mode, adopt, direction
+from musket.metrics.catalogue import Mode, adopt, direction, find_column
 from musket.report.best_epochs import Epochs, best_epoch, mean_row, metrics_files, read_epochs
 from musket.report.differences import Config, Leaves, leaves, with_common
 from musket.report.find_experiments import Found, State, find_experiments, state_of
@@ -36,6 +38,7 @@ class Entry:
         seeds: runs with other seeds whose folds are in the mean; 0 for an experiment without ``num_seeds``.
         figures: the mean over folds of one epoch each.
         holdout: figures of the holdout, ``<metric>_holdout``.
+        spread: ``<metric>_std``: of ``primary`` over the folds, of figures of the holdout over the seeds.
         primary: the figure the epochs were chosen by, ``""`` when the last epochs were taken.
         mode: which way that gets better.
         data: fingerprint of the samples; ``""`` when nobody recorded it.
@@ -48,6 +51,7 @@ class Entry:
     seeds: int
     figures: dict[str, float]
     holdout: dict[str, float]
+    spread: dict[str, float]
     primary: str
     mode: Mode
     data: str
@@ -137,6 +141,9 @@ def _entry(
     if instead:
         names = ", ".join(sorted(name or "the last epoch" for name in instead))
         result.remark(found.name, f"{primary} was not logged everywhere; epochs chosen by {names}")
+    judged = min(instead) if instead else primary
+    column = find_column(judged, {name for epoch in epochs for name in epoch.row})
+    holdouts = [_holdout(own) for _, own in runs]
     return Entry(
         name=found.name,
         state=state,
@@ -144,8 +151,9 @@ def _entry(
         folds=len({epoch.fold for epoch in epochs}),
         seeds=len(runs) if seeds else 0,
         figures=mean_row(epoch.row for epoch in epochs),
-        holdout=mean_row(_holdout(own) for _, own in runs),
-        primary=min(instead) if instead else primary,
+        holdout=mean_row(holdouts),
+        spread={**_spread([epoch.row for epoch in epochs], [column] if column else []), **_spread(holdouts)},
+        primary=judged,
         mode=mode,
         data=str((records[0].get("data") or {}).get("fingerprint", "")) if records else "",
     )
@@ -231,6 +239,16 @@ def _holdout(summary: Mapping[str, Any]) -> dict[str, float]:
         for name, value in pairs
         if name.endswith("_holdout") and isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def _spread(rows: Sequence[Mapping[str, float]], columns: Iterable[str] | None = None) -> dict[str, float]:
+    """``<column>_std``, over rows, of some columns or all: those that have several numbers."""
+    found: dict[str, float] = {}
+    for column in dict.fromkeys(name for row in rows for name in row) if columns is None else columns:
+        values = [row[column] for row in rows if math.isfinite(row.get(column, math.nan))]
+        if len(values) > 1:
+            found[f"{column}_std"] = statistics(values)["std"]
+    return found
 
 
 def _config(

@@ -25,6 +25,7 @@ Value = str | int | float | None
 
 SORT_BY = "val_loss"
 _COUNTERS = ("epoch", "stage")
+_LOSSES = ("loss", "val_loss", "loss_holdout")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Column:
 
     Attributes:
         kind: what it holds; a ``count`` has no better or worse.
-        mode: of a metric, which way it gets better.
+        mode: of a metric, which way it gets better; None of a spread, and of losses where they are different ones.
     """
 
     name: str
@@ -76,24 +77,27 @@ def compare(collection: Collection, *, only_metric: str | None = None, sort_by: 
     """Lay experiments side by side.
 
     Columns: path, fold_count, the keys in which the configs differ (``loss`` as ``loss_function``, for the metric has
-    that name), the training metrics, those of validation, those of the holdout; each group sorted.
+    that name), the training metrics, those of validation, those of the holdout, spreads; each group sorted.
 
     Args:
         collection: what was found.
-        only_metric: leave out all other metrics; also the column to sort by, unless ``sort_by`` says another.
+        only_metric: leave out all other metrics: a name with ``val_`` or ``_holdout`` is that column, a bare one the
+            metric on every part. Also the column to sort by (of several that of validation), unless ``sort_by`` says
+            another.
         sort_by: a column: the best first for metrics, else the lowest; rows without a value come last. Default:
-            ``val_loss``, or if nobody logged it the figure all experiments are judged by.
+            ``val_loss``, or if nobody logged it or losses differ the figure all experiments are judged by.
 
     Raises:
         MusketError: there is no such column; names the nearest and all there are.
     """
     entries = collection.entries
     found = differences([entry.config for entry in entries])
-    metrics = _metrics(entries)
+    metrics = _metrics(entries, different_losses=any(key.partition(".")[0] == "loss" for key in found.keys))
     pairs = _about(entries)
     taken = {column.name for column in (*metrics, *(column for column, _ in pairs))}
     pairs += _of_configs(found, taken)
-    pairs += [(column, [{**one.figures, **one.holdout}.get(column.name) for one in entries]) for column in metrics]
+    figures = [{**one.spread, **one.figures, **one.holdout} for one in entries]
+    pairs += [(column, [row.get(column.name) for row in figures]) for column in metrics]
     columns = [column for column, _ in pairs]
     judged = {entry.primary for entry in entries}
     report = Comparison(
@@ -107,21 +111,40 @@ def compare(collection: Collection, *, only_metric: str | None = None, sort_by: 
     )
     if not entries:
         return report
-    chosen = None if only_metric is None else _column(report, only_metric, "--onlyMetric", metrics)
-    by = _column(report, sort_by, "--sortBy", columns) if sort_by is not None else chosen or _usual(report)
-    report = _sorted(report, by)
-    report.notes.extend(_of_losses(report))
-    return report if chosen is None else _without(report, [column for column in metrics if column != chosen])
+    chosen = metrics if only_metric is None else _of_one_metric(only_metric, metrics)
+    by = _usual(report) if only_metric is None else chosen[0]
+    report = _sorted(report, by if sort_by is None else _column(sort_by, "--sortBy", columns))
+    report.notes.extend(_of_losses(report, asked=sort_by is not None or only_metric is not None))
+    return _without(report, [column for column in metrics if column not in chosen])
 
 
-def _of_losses(report: Comparison) -> list[str]:
-    """Sorted by values of different losses, experiments are in no order that means anything."""
+def _of_one_metric(asked: str, metrics: Sequence[Column]) -> list[Column]:
+    """The columns that ``--onlyMetric`` leaves, that to sort by first: one by its whole name, by a bare one several."""
+    whole = asked.startswith("val_") or asked.endswith("_holdout")
+    names = {column.name: column for column in metrics}
+    found = [find_column(name, names) for name in (() if whole else (f"val_{asked}", asked, f"{asked}_holdout"))]
+    chosen = [name for name in found if name is not None] or [_column(asked, "--onlyMetric", metrics).name]
+    spreads = [] if whole else [f"{name}_std" for name in chosen if f"{name}_std" in names]
+    return [names[name] for name in dict.fromkeys((*chosen, *spreads))]
+
+
+def _of_losses(report: Comparison, *, asked: bool) -> list[str]:
+    """Sorted by values of different losses, experiments are in no order that means anything.
+
+    Args:
+        asked: whether the user said what to sort by.
+    """
     by = report.sorted_by
-    differ = any(column.name == "loss_function" for column in report.columns)
-    if by is None or not differ or by.name not in ("loss", "val_loss"):
+    if by is None or all(column.name not in _LOSSES or column.mode is not None for column in report.columns):
         return []
-    other = report.primary if report.primary not in (None, "loss", "val_loss") else "a metric"
-    return [f"{by.name} is of different losses, so its order says nothing of which is better: --sortBy {other} does"]
+    if by.name in _LOSSES:
+        other = report.primary if report.primary not in (None, *_LOSSES) else "a metric"
+        return [
+            f"{by.name} is of different losses, so its order says nothing of which is better: --sortBy {other} does"
+        ]
+    return (
+        [] if asked else [f"{SORT_BY} is of different losses and says nothing of which is better; sorted by {by.name}"]
+    )
 
 
 def _about(entries: Sequence[Entry]) -> list[Pair]:
@@ -147,19 +170,22 @@ def _of_configs(found: Differences, taken: Container[str]) -> list[Pair]:
     return pairs
 
 
-def _metrics(entries: Sequence[Entry]) -> list[Column]:
-    """Training metrics with epoch and stage, those of validation, those of the holdout."""
+def _metrics(entries: Sequence[Entry], *, different_losses: bool) -> list[Column]:
+    """Training metrics with epoch and stage, those of validation, those of the holdout, spreads."""
     modes = {entry.primary: entry.mode for entry in entries}
     logged = {name for entry in entries for name in entry.figures}
     holdout = {name for entry in entries for name in entry.holdout} - logged
+    spreads = {name for entry in entries for name in entry.spread} - logged - holdout
 
     def column(name: str) -> Column:
         if name in _COUNTERS:
             return Column(name, "count")
+        if name in spreads or (different_losses and name in _LOSSES):
+            return Column(name, "metric")
         own = modes.get(name) or modes.get(f"val_{name.removesuffix('_holdout')}")
         return Column(name, "metric", own or direction(name) or ("min" if "loss" in name else "max"))
 
-    ordered = [*sorted(logged, key=lambda name: (name.startswith("val_"), name)), *sorted(holdout)]
+    ordered = [*sorted(logged, key=lambda name: (name.startswith("val_"), name)), *sorted(holdout), *sorted(spreads)]
     return [column(name) for name in ordered]
 
 
@@ -181,7 +207,7 @@ def _doubts(entries: Sequence[Entry], alike: Sequence[str]) -> list[str]:
     return doubts
 
 
-def _column(report: Comparison, asked: str, argument: str, among: Sequence[Column]) -> Column:
+def _column(asked: str, argument: str, among: Sequence[Column]) -> Column:
     """A column by its name, or by another name of the same metric."""
     names = {column.name: column for column in among}
     name = find_column(asked, names)
@@ -194,10 +220,9 @@ def _column(report: Comparison, asked: str, argument: str, among: Sequence[Colum
 
 def _usual(report: Comparison) -> Column | None:
     """The column to sort by when nobody says."""
-    for name in (SORT_BY, report.primary):
-        if any(column.name == name for column in report.columns):
-            return report.columns[report.position(str(name))]
-    return None
+    names = {column.name: column for column in report.columns}
+    usual, judged = names.get(SORT_BY), names.get(report.primary or "")
+    return judged if judged is not None and (usual is None or usual.mode is None) else usual
 
 
 def _sorted(report: Comparison, by: Column | None) -> Comparison:

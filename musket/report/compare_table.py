@@ -98,7 +98,7 @@ def _best(report: Comparison, position: int) -> Value:
     column = report.columns[position]
     values = [row[position] for row in report.rows]
     numbers = [value for value in values if isinstance(value, float)]
-    if column.kind != "metric" or len(set(numbers)) < 2:
+    if column.mode is None or len(set(numbers)) < 2:
         return None
     return max(numbers) if column.mode == "max" else min(numbers)
 
@@ -157,7 +157,7 @@ def _fitting(report: Comparison, heads: list[str], cells: list[list[str]], conso
 
 
 def _weight(report: Comparison, position: int) -> int:
-    """What is shown first: path, what is sorted by, what is judged by, what differs, validation, the rest."""
+    """What is shown first: path, what is sorted by, what is judged by, what differs, validation, the rest, spreads."""
     column = report.columns[position]
     primary = report.primary or ""
     if column.kind == "name":
@@ -168,6 +168,8 @@ def _weight(report: Comparison, position: int) -> int:
         return 2
     if column.kind == "config" or column.name == "seeds":
         return 3
+    if column.kind == "metric" and column.mode is None and column.name.endswith("_std"):
+        return 7
     if column.name.startswith("val_") or column.name.endswith("_holdout"):
         return 4
     return 5 if column.kind == "count" else 6

@@ -53,6 +53,8 @@ def test_one_epoch_of_each_fold_by_the_primary_metric(tmp_path: Path) -> None:
         "stage": 0.0,
         "val_dice": pytest.approx(0.6),
         "val_loss": pytest.approx(0.75),
+        "val_dice_std": pytest.approx(0.2),  # of 0.8 and 0.4
+        "val_loss_std": None,
     }
     assert found["b"]["val_loss"] == pytest.approx(0.3)  # epochs 1 and 1
     assert found["b"]["val_dice"] == pytest.approx(0.45)
@@ -117,6 +119,26 @@ def test_only_one_metric(three: Path) -> None:
     assert column(report(three, only_metric="val_dice", sort_by="val_loss"), "path") == ["b", "c", "a"]
 
 
+def test_a_metric_by_its_bare_name_is_that_of_every_part(tmp_path: Path) -> None:
+    for name, dice, held in (("a", 0.5, 0.9), ("b", 0.7, 0.2)):
+        table = {"epoch": [0], "dice": [1 - dice], "val_dice": [dice], "val_loss": [dice], "loss": [0.1]}
+        folds = {(0, 0): table, (1, 0): table}
+        config = f"lr: {dice}\nprimary_metric: val_dice\n"
+        write_experiment(tmp_path / name, config, folds, summary={"allStages": {"dice_holdout": held}})
+    head = ["path", "fold_count", "lr"]
+    found = report(tmp_path, only_metric="dice")
+    assert names(found) == [*head, "dice", "val_dice", "dice_holdout", "val_dice_std"]
+    assert column(found, "path") == ["b", "a"]  # by val_dice
+    assert names(report(tmp_path, only_metric="loss")) == [*head, "loss", "val_loss"]
+    assert names(report(tmp_path, only_metric="val_dice")) == [*head, "val_dice"]
+    found = report(tmp_path, only_metric="dice_holdout")
+    assert names(found) == [*head, "dice_holdout"]
+    assert column(found, "path") == ["a", "b"]
+    assert names(report(tmp_path, only_metric="val_dice_std")) == [*head, "val_dice_std"]
+    with pytest.raises(MusketError, match="--onlyMetric: no column 'val_iou'"):
+        report(tmp_path, only_metric="val_iou")
+
+
 def test_a_metric_by_another_of_its_names(tmp_path: Path) -> None:
     write_experiment(tmp_path / "a", tables={(0, 0): {"epoch": [0], "val_iou_coef": [0.5], "val_loss": [1.0]}})
     assert names(report(tmp_path, only_metric="val_iou")) == ["path", "fold_count", "val_iou_coef"]
@@ -161,8 +183,23 @@ def test_values_of_different_losses_are_no_order(tmp_path: Path) -> None:
     for name, loss in (("a", "dice_loss"), ("b", "focal_loss")):
         write_experiment(tmp_path / name, f"loss: {loss}\nprimary_metric: val_dice\n", {(0, 0): table})
     told = "val_loss is of different losses, so its order says nothing of which is better: --sortBy val_dice does"
-    assert report(tmp_path).notes == [told]
+    assert report(tmp_path, sort_by="val_loss").notes == [told]
     assert report(tmp_path, sort_by="val_dice").notes == []
+    assert [one.mode for one in report(tmp_path).columns if one.kind == "metric"] == [None, "max", None]
+
+
+def test_where_losses_differ_what_all_are_judged_by_sorts(tmp_path: Path) -> None:
+    for name, loss, value, dice in (("a", "dice_loss", 0.1, 0.5), ("b", "focal_loss", 0.2, 0.7)):
+        table = {"epoch": [0], "val_loss": [value], "val_dice": [dice]}
+        write_experiment(tmp_path / name, f"loss: {loss}\nprimary_metric: val_dice\n", {(0, 0): table})
+    found = report(tmp_path)
+    assert column(found, "path") == ["b", "a"]
+    assert found.notes == ["val_loss is of different losses and says nothing of which is better; sorted by val_dice"]
+    write_experiment(tmp_path / "c", "loss: mse\nprimary_metric: val_loss\n", {(0, 0): table})
+    found = report(tmp_path)  # judged by several figures: nothing better is known
+    assert found.sorted_by is not None
+    assert found.sorted_by.name == "val_loss"
+    assert any("--sortBy a metric does" in note for note in found.notes)
 
 
 def test_figures_of_the_holdout(tmp_path: Path) -> None:
@@ -238,6 +275,9 @@ def test_runs_with_other_seeds_are_one_row(tmp_path: Path) -> None:
     assert by_path(found)["many"]["val_binary_accuracy"] == pytest.approx(0.6)
     assert by_path(found)["many"]["dice_holdout"] == pytest.approx(0.6)
     assert "many: the run of seed 2 is unfinished; the mean is without it" in found.notes
+    spread = by_path(found)["many"]
+    assert (spread["val_binary_accuracy_std"], spread["dice_holdout_std"]) == pytest.approx((0.1, 0.1))
+    assert by_path(found)["one"]["dice_holdout_std"] is None  # a single fold has none
 
 
 def test_what_was_trained_counts_more_than_what_is_written(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ def test_nothing_is_best_where_there_is_nothing_to_choose() -> None:
     assert "*" not in "".join(shown(Comparison([PATH, LOSS], rows[:1], LOSS, None), 80))
 
 
+def test_values_of_different_losses_have_no_star_and_spreads_come_last() -> None:
+    columns = [PATH, Column("val_loss", "metric"), DICE, FOLDS, Column("val_dice_std", "metric")]
+    rows = [["a", 0.1, 0.5, 5, 0.25], ["b", 0.2, 0.7, 5, 0.125]]
+    report = Comparison(columns, rows, DICE, "val_dice")
+    lines = [line.rstrip() for line in shown(report, 80)]
+    assert " a       0.1000     0.5000            5        0.2500" in lines
+    assert " b       0.2000     0.7000*           5        0.1250" in lines
+    assert "no room for 1 column: val_dice_std (the file has all)" in " ".join(" ".join(shown(report, 42)).split())
+
+
 def test_drawn_values_of_a_search_are_shown_in_four_digits() -> None:
     rows = [["a", "0.0016546772688481259", 0.5], ["b", "123456789", 0.6], ["c", "0.00012", 0.7]]
     text = "\n".join(shown(Comparison([PATH, Column("lr", "config"), LOSS], rows, LOSS, None), 80))
