@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
         layout = layout_of(root, name)
         layout.weights(0, 0).parent.mkdir()
         layout.weights(0, 0).touch()
-    layout_of(root, "small").summary.touch()
+    layout_of(root, "small").summary.write_text("folds: [0]\n")
     return root
 
 
