@@ -247,10 +247,10 @@ def _experiment_lines(
     latest = sorted(begun, key=order.__getitem__)
     fits = len(begun) if len(begun) <= room and len(begun) == len(experiments) else max(0, room - 1)
     shown = set(latest[-fits:] if fits else [])
-    longest = min(width_of(shown), max(20, width - 48))
-    lines: list[RenderableType] = [
-        _experiment_line(name, begun[name], expected.get(name, 0), longest, width) for name in begun if name in shown
-    ]
+    told = {name: _told(begun[name], expected.get(name, 0)) for name in begun if name in shown}
+    rest = width_of("  ".join(text for text, _ in parts[1:]) for parts in told.values())
+    longest = min(width_of(shown), max(16, width - 14 - rest))
+    lines: list[RenderableType] = [_experiment_line(name, parts, longest, width) for name, parts in told.items()]
     rest = {
         "ended": len(over - shown),
         "under way": len(begun.keys() - shown - over),
@@ -271,23 +271,28 @@ def _is_over(units: Sequence[Unit], expected: int) -> bool:
     return not expected and all(unit.state in ENDED for unit in units)
 
 
-def _experiment_line(name: str, units: Sequence[Unit], expected: int, longest: int, width: int) -> Text:
-    from rich.text import Text
-
+def _told(units: Sequence[Unit], expected: int) -> list[tuple[str, str]]:
+    """What is told of an experiment, with styles: its state, folds, what went wrong, else how good it is."""
     amounts = counts(units)
     troubles: list[State] = [state for state in ("failed", "stopped", "dropped") if amounts[state]]
-    state: State = troubles[0] if troubles else "done"
-    if not _is_over(units, expected):
-        state = "running"
+    state = troubles[0] if troubles else "done"
+    told = [(state, STYLES[state]) if _is_over(units, expected) else ("under way", STYLES["running"])]
     done, total, called = amount(units, expected)
-    said = [(f"{done}/{total} {called}", "")] if total else []
-    said += [(f"{amounts[one]} {one}", STYLES[one]) for one in troubles]
+    if total:
+        told.append((f"{done}/{total} {called}", ""))
+    told += [(f"{amounts[one]} {one}", STYLES[one]) for one in troubles]
     if (known := standing(units)) and not troubles:
-        said.append((known, ""))
-    line = Text.assemble((f"{'under way' if state == 'running' else state:<9}", STYLES[state]), "  ")
-    line.append(f"{padded(fitted(name, longest), longest)}  ", "bold")
-    for text, style in said:
-        line.append(f"{text}  ", style)
+        told.append((known, ""))
+    return told
+
+
+def _experiment_line(name: str, told: Sequence[tuple[str, str]], longest: int, width: int) -> Text:
+    from rich.text import Text
+
+    (state, style), *rest = told
+    line = Text.assemble((f"{state:<9}", style), "  ", (padded(fitted(name, longest), longest), "bold"))
+    for text, style in rest:
+        line.append("  ").append(fitted(text, max(10, width - line.cell_len - 3)), style)
     line.rstrip()
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
