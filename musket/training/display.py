@@ -118,12 +118,17 @@ class ProgressDisplay(Hook):
                 self.console.print(f"{self._caption(run)}  stopped: {run.stop}", highlight=False)
             return
         names = [name for name in ("loss", "val_loss", self.monitor.name) if name in row]
-        figures = "  ".join(f"{name} {row[name]:.4f}" for name in dict.fromkeys(names))
-        seconds = now - self._epoch_began
+        told = [self._caption(run), *(f"{name} {row[name]:.4f}" for name in dict.fromkeys(names))]
+        told[-1] += star
         left = (run.epochs - run.epoch - 1) * (now - self._stage_began) / (run.epoch + 1 - (self._first_epoch or 0))
-        rate = f"{run.images_per_epoch / seconds:.1f} images/s" if seconds > 0 else ""
-        eta = f"  {clock(left)} left" if left and run.stop is None else ""
-        self.console.print(f"{self._caption(run)}  {figures}{star}  {rate}{eta}", highlight=False)
+        if seconds := now - self._epoch_began:
+            told.append(f"{run.images_per_epoch / seconds:.1f} images/s")
+        if left and run.stop is None:
+            told.append(f"{clock(left)} left")
+        if self.with_bar:  # which tells of rate and time as well
+            while len("  ".join(told)) > self.console.width and len(told) > len(dict.fromkeys(names)) + 1:
+                told.pop()
+        self.console.print("  ".join(told), highlight=False)
         if run.stop:
             self.console.print(f"{self._caption(run)}  stopped: {run.stop}", highlight=False)
 

@@ -22,15 +22,16 @@ SEARCH = "lr: rate\nhyperparameters:\n  rate: {enum: [0.1, 0.3, 0.2]}\n"
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ("num_seeds: 2\n", "mean of 2 seeds, dice_holdout 0.5000; results in "),
+        ("", "unet done: dice_holdout 0.5000, 3 folds 0.5000 ± 0.0000; results in "),
+        ("num_seeds: 2\n", "unet done: mean of 2 seeds, dice_holdout 0.5000; results in "),
         pytest.param(
             SEARCH,
-            "best of 3 trials: trial {best}, dice_holdout 0.3000; results in ",
+            "unet done: best of 3 trials: trial {best}, dice_holdout 0.3000; results in ",
             marks=pytest.mark.skipif(find_spec("optuna") is None, reason="needs the extra search"),
         ),
     ],
 )
-def test_the_result_of_several_runs_is_told_at_the_end(
+def test_the_result_is_told_at_the_end(
     keys: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(schedule: Schedule, arguments: argparse.Namespace, **_: Any) -> bool:

@@ -166,7 +166,8 @@ def _evaluate(
     summary = experiment.createSummary(arguments.get("folds"), options.subsample)
     if _shown(workplace):  # beside other jobs a table is in the way; they get one of all experiments
         console.print(summary_table(summary))
-    console.print(f"results in {experiment.layout.folder}", highlight=False)
+    else:
+        console.print(f"results in {experiment.layout.folder}", highlight=False)
     told = {"result": summary.get("experiment_result")}
     mode = result_mode(experiment.spec, direction)
     is_trial = experiment.layout.base != experiment.layout.folder and experiment.layout.config.name == CONFIG
