@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from musket.experiment.projects.project import Project
 
 
+_PARTS = "parts: train, validation, holdout (of predictions also oof, train0, validation0 ...)"
+
+
 @dataclass(frozen=True)
 class DatasetSources:
     """Makes the datasets of a spec; every call makes them anew.
@@ -56,7 +59,7 @@ class DatasetSources:
     def _entry(self, name: str) -> Any:
         form = self.spec.datasets.get(name)
         if form is None:
-            raise self._refusal(f"datasets.{name}", f"there is no such entry{self._known()}")
+            raise self._refusal(f"datasets.{name}", f"there is no such entry{self._known()}; {_PARTS}")
         return self._made(form, f"datasets.{name}", own=name)
 
     def extra_train(self) -> Any | None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -166,6 +166,66 @@ def test_arguments_that_cannot_be_meant(given: dict[str, Any], words: str) -> No
     assert words in str(caught.value)
 
 
+@task
+def typed(
+    count: int,
+    share: float = 0.5,
+    loud: bool = False,
+    word: str = "w",
+    place: Path = Path(),
+    those: list[int] = [],  # noqa: B006 (never changed)
+    some: int | None = 3,
+    either: int | str = 1,
+    maybe: str = None,  # type: ignore[assignment]  # noqa: RUF013 (as people write it)
+    free=None,  # type: ignore[no-untyped-def]
+    special: Sequence[int] = (),
+) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"count": "drei"}, "task typed: count is a whole number; found 'drei'"),
+        ({"count": 3.5}, "task typed: count is a whole number; found 3.5"),
+        ({"count": True}, "task typed: count is a whole number; found True"),
+        ({"count": None}, "task typed: count is a whole number; found None"),
+        ({"share": "much"}, "task typed: share is a number; found 'much'"),
+        ({"loud": 1}, "task typed: loud is true or false; found 1"),
+        ({"word": 7}, "task typed: word is text; found 7; as text it is written in quotes, '\"7\"'"),
+        ({"place": 7}, "task typed: place is a path; found 7"),
+        ({"those": 7}, "task typed: those is a list; found 7"),
+        ({"some": "x"}, "task typed: some is a whole number; found 'x'"),
+        ({"either": 1.5}, "task typed: either is a whole number or text; found 1.5"),
+    ],
+)
+def test_values_of_another_type_than_annotated(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(MusketError) as caught:
+        check_arguments(typed, {"count": 1, **given})
+    assert words in str(caught.value)
+
+
+def test_values_of_the_annotated_type() -> None:
+    values = {"count": 3, "share": 1, "loud": True, "word": "x", "place": "a/b", "those": [1], "some": None}
+    check_arguments(typed, {**values, "either": "x", "maybe": None, "free": object(), "special": "anything"})
+    check_arguments(typed, {"count": 3, "share": 0.1, "place": Path("a"), "either": 2})
+
+
+def test_a_dataset_that_is_not_there_names_those_that_are() -> None:
+    check_arguments(many, {"part": "few"}, ["few"])
+    check_arguments(many, {"part": "holdout", "none": None}, ["few"])
+    told = "task many: part: there is no dataset 'nope'; there are: train, validation, holdout, few"
+    with pytest.raises(MusketError, match=told):
+        check_arguments(many, {"part": "nope"}, ["few"])
+
+
+def test_a_part_that_is_not_there_names_those_that_are(small: Experiment) -> None:
+    with pytest.raises(
+        MusketError, match=r"entries of datasets: few, here; parts: train, validation, holdout .of predictions also oof"
+    ):
+        small.predictions("nope")
+
+
 def test_a_value_that_is_missing_says_where_to_give_it() -> None:
     def wants(m, size: int) -> None:  # type: ignore[no-untyped-def]
         pass
@@ -258,7 +318,9 @@ def test_a_dataset_that_fails_fails_the_task(small: Experiment) -> None:
     (small.project.root / "data" / "note.txt").unlink()
     with pytest.raises(TaskError, match=r"task listing failed: .*dataset function readHere failed: FileNotFoundError"):
         run_task(small, "listing", {"ds": "here"})
-    with pytest.raises(TaskError, match=r"datasets\.fwe  there is no such entry; entries of datasets: few, here"):
+    with pytest.raises(
+        MusketError, match="task listing: ds: there is no dataset 'fwe'; nearest: few; there are: train,"
+    ):
         run_task(small, "listing", {"ds": "fwe"})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.core.errors import MusketError
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from musket.experiment.facade import Experiment
 
 Function = Callable[..., Any]
+_DATASETS = ("train", "validation", "holdout")
+# Types that are checked: what they are called, and of which types their values are.
+_PLAIN: dict[type, tuple[str, tuple[type, ...]]] = {
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    bool: ("true or false", (bool,)),
+    str: ("text", (str,)),
+    Path: ("a path", (str, Path)),
+    list: ("a list", (list,)),
+}
 _OF_MODELS = ("folds", "stages", "seeds")
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -54,14 +66,16 @@ def _wanted(annotation: Any) -> Wanted:
     return None
 
 
-def check_arguments(function: Function, given: Mapping[str, Any]) -> None:
+def check_arguments(function: Function, given: Mapping[str, Any], datasets: Iterable[str] | None = None) -> None:
     """See whether a task can be called with these arguments; nothing is opened or run.
 
     Args:
         given: values by parameter; names of datasets; of models maps of ``folds``, ``stages`` and ``seeds``.
+        datasets: names of the key ``datasets``; None where they are not known yet.
 
     Raises:
-        MusketError: a value is missing, is for no parameter, or does not say which networks or dataset are meant.
+        MusketError: a value is missing, is for no parameter, is of another type than its annotation, or does not say
+            which networks or dataset are meant.
     """
     name = function.__name__
     parameters = parameters_of(function)
@@ -75,6 +89,10 @@ def check_arguments(function: Function, given: Mapping[str, Any]) -> None:
     for key, (parameter, wanted) in parameters.items():
         if key in given:
             _check_value(f"task {name}: {key}", wanted, given[key])
+            if wanted is None and parameter.kind not in _VARIABLE:
+                _check_type(f"task {name}: {key}", parameter, given[key])
+            elif wanted is DataSet and datasets is not None:
+                _check_dataset(f"task {name}: {key}", given[key], [*_DATASETS, *datasets])
         elif wanted in (None, DataSet) and parameter.default is parameter.empty and parameter.kind not in _VARIABLE:
             what = "the name of a dataset" if wanted is DataSet else "a value"
             bare = parameter.annotation is parameter.empty
@@ -98,6 +116,31 @@ def _check_value(key: str, wanted: Wanted, value: Any) -> None:
             f"{key} is the experiment; say which networks of it, as {{folds: [0, 1], stages: -1, seeds: all}}, where "
             f"each may be left out; found {value!r}"
         )
+
+
+def _check_type(key: str, parameter: inspect.Parameter, value: Any) -> None:
+    """Refuse a value that is none of the plain types which the annotation names; other annotations take anything."""
+    annotation = parameter.annotation
+    union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    kinds = [typing.get_origin(one) or one for one in (typing.get_args(annotation) if union else (annotation,))]
+    if value is None and (parameter.default is None or types.NoneType in kinds):
+        return
+    kinds = [kind for kind in kinds if kind is not types.NoneType]
+    if not all(isinstance(kind, type) and kind in _PLAIN for kind in kinds):
+        return
+    taken = {one for kind in kinds for one in _PLAIN[kind][1]}
+    if type(value) not in taken and not (isinstance(value, Path) and Path in taken):
+        wanted = " or ".join(_PLAIN[kind][0] for kind in kinds)
+        plain = str in kinds and isinstance(value, int | float)
+        quotes = f"; as text it is written in quotes, '\"{value}\"'" if plain else ""
+        raise MusketError(f"{key} is {wanted}; found {value!r}{quotes}")
+
+
+def _check_dataset(key: str, name: Any, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        near = nearest(name, list(known))
+        closest = f"nearest: {', '.join(near)}; " if near else ""
+        raise MusketError(f"{key}: there is no dataset {name!r}; {closest}there are: {', '.join(dict.fromkeys(known))}")
 
 
 def blends_seeds(function: Function, given: Mapping[str, Any]) -> bool:

@@ -78,6 +78,10 @@ class TaskRun:
         """Always."""
         return True
 
+    def broke(self, job: Job, failure: Failure) -> None:
+        """It has failed."""
+        self.failures.append((job, failure))
+
     def _note(self, job: Job, folder: str, exception: dict[str, Any] | None) -> None:
         told = {"experiment": job.experiment, "task": job.arguments["task"]}
         self.outcomes.append({**told, "results": folder, "exception": exception})
@@ -146,6 +150,10 @@ class WithTasks:
         """A task always."""
         return job.kind == "task" or self.run.wanted(job)
 
+    def broke(self, job: Job, failure: Failure) -> None:
+        """So has the run."""
+        self.run.broke(job, failure)
+
     def _launch(self) -> list[Job]:
         """The jobs of the tasks, when the run has just come to its end."""
         if self._launched is not None or self.run.state != "done":
@@ -184,7 +192,7 @@ def check_settings(experiment: Experiment, names: Iterable[str]) -> None:
     for name in names:
         given = tasks.settings(experiment, name)
         try:
-            check_arguments(tasks.find_task(known, name), given)
+            check_arguments(tasks.find_task(known, name), given, experiment.spec.datasets)
         except MusketError as error:
             raise MusketError(f"{experiment.layout.config}: {error}") from error
 
@@ -215,7 +223,7 @@ def task_jobs(
     for task, arguments_of_task in wanted.items():
         function = tasks.find_task(known, task)
         given = {**tasks.settings(experiment, task), **arguments_of_task}
-        check_arguments(function, given)
+        check_arguments(function, given, experiment.spec.datasets)
         whole = blends_seeds(function, given)
         for place, config in places(name, experiment.layout.config, experiment.spec, whole=whole).items():
             if not whole:

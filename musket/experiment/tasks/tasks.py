@@ -143,7 +143,7 @@ def run_task(
     """
     function = find_task(tasks_of(experiment.project, experiment.spec.imports), name)
     given = {**settings(experiment, name), **(args or {})}
-    check_arguments(function, given)
+    check_arguments(function, given, experiment.spec.datasets)
     if not blends_seeds(function, given):
         refuse_untrained(experiment.layout)
     folder = experiment.layout.folder / name
