@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musket.cli import engines
+from musket.cli.choice import Choice, choose, nothing_to_do
 from musket.cli.values import add_boolean, count_from_zero, names, numbers, spellings
 from musket.core.errors import ConfigError, MusketError, TrainingError
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from musket.core.runtime import silence_telemetry
     from musket.experiment.jobs.schedule import Schedule
-    from musket.experiment.projects.project import open_project, root_here
+    from musket.experiment.projects.project import Project, open_project, root_here
     from musket.experiment.tasks.task_jobs import WithTasks
 
     silence_telemetry()
@@ -82,23 +83,33 @@ def run(arguments: argparse.Namespace) -> int:
         if "=" not in text:
             raise MusketError(f"found {text!r}, which is no key=value; experiments are named by --name {text}")
     root = root_here(arguments.project)
+    if root.is_dir() and not (folder := Project(root.absolute()).experiments).is_dir():
+        raise MusketError(
+            f"this is no project: there is no folder {folder}; --project DIR names one, musket new PROJECT makes one"
+        )
     if arguments.download_deps:
         from musket.cli.deps_download import download
 
         if failed := download(root):
             return failed
     project = open_project(root)
-    chosen = _chosen(project, arguments)
-    if not chosen:
-        print(f"nothing to do: no experiment without summary.yaml in {project.experiments}")
+    choices = choose(project, arguments)
+    if not choices:
+        print(nothing_to_do(project, arguments), file=sys.stderr if arguments.json else sys.stdout)
+        if arguments.json:
+            print("[]")
         return 0
+    chosen = {one.state.name: one.options for one in choices}
     specs = _specs(project, chosen, arguments)
     if specs is None:
         return 2
     runs = [_run_of(project, name, spec, chosen[name], arguments) for name, spec in specs.items()]
     if arguments.plan:
-        _print_plan(Schedule(runs), as_json=arguments.json)
+        _print_plan(Schedule(runs), choices, as_json=arguments.json)
         return 0
+    for one in choices:
+        if one.state.state in ("finished", "stale"):
+            print(one, file=sys.stderr)
     if arguments.launch_tasks and not any(isinstance(one, WithTasks) for one in runs):
         print("note: there is no task to launch: no function of the project is marked with tasks.task", file=sys.stderr)
     with _held(runs) as busy:
@@ -126,21 +137,8 @@ def _call_after_fit(project: Project) -> int:
     return 0
 
 
-def _chosen(project: Project, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Experiments to train, each with options that differ from those asked for."""
-    here = project.experiment_here()
-    named = project.named(arguments.name) if arguments.name else None if here is None else [here]
-    if named is not None:
-        return {name: {"rerun": True} for name in named}
-    if arguments.stale:
-        from musket.experiment.state.state import stale_options
-
-        return stale_options(project)
-    return {name: {} for name in project.experiment_names() if not project.is_finished(name)}
-
-
 def _specs(
-    project: Project, chosen: dict[str, dict[str, Any]], arguments: argparse.Namespace
+    project: Project, chosen: Mapping[str, Mapping[str, Any]], arguments: argparse.Namespace
 ) -> dict[str, ExperimentSpec] | None:
     """The checked config of each experiment; None when one was refused, which then has been told."""
     from musket.config.check import refuse_unavailable
@@ -196,11 +194,14 @@ def _run_of(
     )
 
 
-def _print_plan(schedule: Schedule, *, as_json: bool) -> None:
+def _print_plan(schedule: Schedule, choices: Sequence[Choice], *, as_json: bool) -> None:
     jobs = schedule.planned()
     if as_json:
-        print(json.dumps([job.as_data() for job in jobs], indent=2, ensure_ascii=False))
+        plan = {"experiments": [one.as_data() for one in choices], "jobs": [job.as_data() for job in jobs]}
+        print(json.dumps(plan, indent=2, ensure_ascii=False))
         return
+    for one in choices:
+        print(one)
     width = max(len(job.key) for job in jobs)
     for job in jobs:
         devices = f"  {job.devices} devices" if job.devices > 1 else ""
@@ -249,7 +250,7 @@ def _outcome(runs: Sequence[ExperimentRun], busy: Mapping[str, str], stopped: bo
         outcome += [{"experiment": name, "state": "left out", "reason": words} for name, words in busy.items()]
         print(json.dumps(outcome, indent=2, ensure_ascii=False))
     elif len(runs) == 1 and runs[0].result is not None and not failed:
-        print(f"{_result(runs[0])}; results in {runs[0].layout.folder}")
+        print(f"{runs[0].name} {runs[0].state}: {_result(runs[0])}; results in {runs[0].layout.folder}")
     elif runs:
         _print_table(runs)
     for one in failed:
@@ -281,10 +282,13 @@ def _result(run: ExperimentRun) -> str:
         return f"best of {sum(summary['trials'].values())} trials: trial {summary['best']['trial']}, {told}"
     if "seeds" in summary:
         return f"mean of {len(summary['seeds'])} seeds, {told}"
-    figures, folds = (summary.get("allStages") or {}).get(run.result["name"]), len(summary.get("folds") or ())
-    if folds > 1 and isinstance(figures, Mapping) and "std" in figures:
-        return f"mean of {folds} folds, {told} ± {figures['std']:.4f}"
-    return told
+    name, folds = run.result["name"], len(summary.get("folds") or ())
+    figures = (summary.get("allStages") or {}).get(name.removesuffix("_holdout"))
+    if folds < 2 or not isinstance(figures, Mapping) or "std" not in figures:
+        return told
+    if name.endswith("_holdout"):  # of all folds together
+        return f"{told}, {folds} folds {figures['mean']:.4f} ± {figures['std']:.4f}"
+    return f"{told} ± {figures['std']:.4f}, mean of {folds} folds"
 
 
 def _print_table(runs: Sequence[ExperimentRun]) -> None:

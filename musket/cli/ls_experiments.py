@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,8 @@ def _as_data(state: State) -> dict[str, object]:
         "notes": list(state.notes),
         "folds_done": state.folds_done,
         "folds": state.folds,
+        "missing_folds": list(state.missing),
+        "overrides": list(state.overrides),
         "runs": state.runs,
         "result": state.result,
         "changed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state.changed)),
@@ -92,8 +94,17 @@ def _cells(state: State, now: float) -> tuple[str, ...]:
         folds,
         result,
         _age(now - state.changed),
-        "; ".join((*state.reasons, *state.notes)),
+        "; ".join((*state.reasons, *state.notes, *_remarks(state))),
     )
+
+
+def _remarks(state: State) -> Iterator[str]:
+    """What one must know to compare the result with others."""
+    if state.missing:
+        folds = "fold" if len(state.missing) == 1 else "folds"
+        yield f"{folds} {', '.join(map(str, state.missing))} not trained"
+    if state.overrides:
+        yield f"with {' '.join(state.overrides)}"
 
 
 def _figure(value: object) -> str:

@@ -68,8 +68,37 @@ def test_all_unfinished_experiments_in_order(root: Path, fitted: list[Any], caps
     (root / "experiments" / "b" / "summary.yaml").write_text("completed: true")
     assert main(["fit", "--project", str(root)]) == 0
     assert fitted == [("a", False, None, 16), ("deep/c", False, None, 16)]
+    capsys.readouterr()
     assert main(["fit", "--project", str(root)]) == 0
-    assert "nothing to do" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told == f"nothing to do: 3 finished in {root / 'experiments'}; --name NAME trains one again\n"
+    assert main(["fit", "--project", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_folder_that_is_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--project", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"this is no project: there is no folder {tmp_path / 'experiments'}; ")
+    (tmp_path / "experiments").mkdir()
+    assert main(["fit", "--project", str(tmp_path)]) == 0
+    assert "musket new --experiment NAME makes one" in capsys.readouterr().out
+
+
+def test_what_is_there_is_told_before_it_goes(
+    root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = "folds: [0, 1, 2, 3, 4]\nexperiment_result: {name: dice_holdout, value: 0.91}\n"
+    (root / "experiments" / "a" / "summary.yaml").write_text(summary)
+    for arguments, does in (
+        ([], "trained again, its results are replaced"),
+        (["--folds", "1"], "fold 1 trained again, its results are replaced"),
+        (["--allow_resume"], "gone on with, what is trained stays"),
+        (["--only_report"], "evaluated again, nothing is trained"),
+    ):
+        (root / "experiments" / "a" / "summary.yaml").write_text(summary)
+        (root / "experiments" / "b" / "summary.yaml").unlink(missing_ok=True)
+        assert main(["fit", "--project", str(root), "--name", "a,b", *arguments]) == 0
+        assert capsys.readouterr().err == f"a is finished (dice_holdout 0.91): {does}\n"
 
 
 def test_named_experiments_are_run_again(root: Path, fitted: list[Any]) -> None:
@@ -179,14 +208,18 @@ def test_devices_and_workers_are_counted_from_one(
 
 def test_a_plan_says_what_depends_on_what(root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--project", str(root), "--name", "deep/c", "--folds", "3,1", "--plan"]) == 0
-    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+    about, *lines = capsys.readouterr().out.splitlines()
+    assert about == "deep/c is new: folds 3, 1 trained"
+    assert [line.split() for line in lines] == [
         ["deep/c/prepare"],
         ["deep/c/fold", "3", "after", "deep/c/prepare"],
         ["deep/c/fold", "1", "after", "deep/c/prepare"],
         ["deep/c/evaluate", "after", "deep/c/fold", "3,", "deep/c/fold", "1"],
     ]
     assert main(["fit", "--project", str(root), "--name", "a", "--plan", "--json"]) == 0
-    jobs = [Job.from_data(job) for job in json.loads(capsys.readouterr().out)]
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["experiments"] == [{"name": "a", "state": "new", "reasons": [], "does": "trained"}]
+    jobs = [Job.from_data(job) for job in plan["jobs"]]
     assert [job.kind for job in jobs] == ["prepare", *["train"] * 5, "evaluate"]
     assert main(["fit", "--project", str(root), "--name", "a", "--folds", "7", "--plan"]) == 2
     assert "there is no fold 7; this experiment has folds 0 to 4" in capsys.readouterr().err

@@ -88,6 +88,56 @@ def test_a_metric_of_the_summary_trains_nothing(root: Path, capsys: pytest.Captu
     assert state(root, capsys) == ("finished", [])
 
 
+def test_named_ones_are_trained_only_as_much_as_is_stale(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", "--project", str(root), "--stale", "--name", "only"]
+    before = (root / "experiments" / "only" / "summary.yaml").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == "only is finished and up to date: left alone\n"
+    assert (root / "experiments" / "only" / "summary.yaml").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why", "does", "kinds"),
+    [
+        (
+            "- epochs: 1\n",
+            "- epochs: 3\n",
+            "stages.1.epochs: was 1, now 3",
+            "goes on with stage 1, epochs 2 to 3 of 3",
+            4,
+        ),
+        (
+            "- epochs: 1\n",
+            "- {epochs: 1, lr: 0.5}\n",
+            "stages.1.lr: was not set, now 0.5",
+            "trained from stage 1 on",
+            4,
+        ),
+        ("batch: 3", "batch: 2", "batch: was 3, now 2", "everything is trained again", 4),
+        ("[constant]", "[]", "final_metrics: was ['constant'], now not set", "evaluated again, nothing is trained", 1),
+    ],
+)
+def test_the_plan_says_what_is_done_and_why(
+    old: str, new: str, why: str, does: str, kinds: int, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = root / "experiments" / "only" / "config.yaml"
+    text = config.read_text()
+    config.write_text(new.join(text.rsplit(old, 1)))
+    try:
+        assert main(["fit", "--project", str(root), "--stale", "--name", "only", "--plan"]) == 0
+        about, *jobs = capsys.readouterr().out.splitlines()
+        assert about == f"only is stale ({why}): {does}, with lr=0.02"
+        assert len(jobs) == kinds
+        assert main(["fit", "--project", str(root), "--stale", "--plan", "--json"]) == 0
+        [told] = json.loads(capsys.readouterr().out)["experiments"]
+        assert told == {"name": "only", "state": "stale", "reasons": [why], "does": f"{does}, with lr=0.02"}
+        assert main(["fit", "--project", str(root)]) == 0
+        assert "1 stale in" in (out := capsys.readouterr().out)
+        assert "--stale does what is affected of only" in out
+    finally:
+        config.write_text(text)
+
+
 def test_more_epochs_of_the_last_stage_go_on_with_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = root / "experiments" / "only" / "metrics" / "metrics-0.1.csv"
     first = rows.read_text().splitlines()[:2]

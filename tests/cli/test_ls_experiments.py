@@ -95,6 +95,16 @@ def test_plain_lines_where_there_is_no_terminal(root: Path, capsys: pytest.Captu
     assert stale.split("  ")[-1] == "lr: was not set, now 0.5"
 
 
+def test_folds_left_out_and_values_of_the_command_line_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "experiments" / "deep" / "done"
+    for name, more in (("run.yaml", {"overrides": ["stages[0].epochs=2"]}), ("summary.yaml", {"folds": [0, 3]})):
+        (folder / name).write_text(yaml.safe_dump(yaml.safe_load((folder / name).read_text()) | more))
+    [found] = listed(root, capsys, "--state", "finished")
+    assert (found["missing_folds"], found["overrides"]) == ([1, 2, 4], ["stages[0].epochs=2"])
+    assert main(["ls", "experiments", "--project", str(root), "--state", "finished"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("now  folds 1, 2, 4 not trained; with stages[0].epochs=2")
+
+
 def test_a_table_fits_a_narrow_terminal(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

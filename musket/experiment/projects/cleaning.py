@@ -6,14 +6,14 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from musket.artifacts.files import in_words
 from musket.artifacts.layout import CONFIG, Layout
 from musket.artifacts.predictions import INDEX
-from musket.artifacts.runs import seeds, trials
+from musket.artifacts.runs import is_finished, seeds, trials
 from musket.core.errors import ArtifactError, TrainingError
 from musket.data.cache import default_cache_folder
 from musket.experiment.leftovers import BY_CLASS, STORED, TABLE
@@ -119,6 +119,15 @@ def leftovers(name: str, folder: Path) -> Leftovers:
 
     files.sort(key=turn)
     return Leftovers(name, folder, tuple(files), _bytes(files), layouts)
+
+
+def states_only(found: Leftovers) -> Leftovers:
+    """Of these files those that only resuming needs; none of an experiment that is not finished."""
+    if not found.layouts or not is_finished(found.layouts[0]):
+        return replace(found, files=(), bytes=0)
+    weights = {layout.weights(0, 0).parent for layout in found.layouts}
+    files = tuple(path for path in found.files if path.parent in weights and path.suffix == ".state")
+    return replace(found, files=files, bytes=_bytes(files))
 
 
 def link_to(name: str, folder: Path) -> Path | None:

@@ -50,6 +50,21 @@ class Affected:
     what: What = "nothing"
     first_stage: int = 0
     new_splits: bool = False
+    epochs: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        """What is done again, in words."""
+        if self.what == "epochs" and self.epochs is not None:
+            done, wanted = self.epochs
+            which = f"epoch {wanted}" if wanted == done + 1 else f"epochs {done + 1} to {wanted}"
+            return f"goes on with stage {self.first_stage}, {which} of {wanted}"
+        if self.what == "everything":
+            return f"everything is trained again{', on new splits' if self.new_splits else ''}"
+        return {
+            "nothing": "nothing is done",
+            "evaluation": "evaluated again, nothing is trained",
+            "stages": f"trained from stage {self.first_stage} on",
+        }[self.what]
 
 
 @dataclass(frozen=True)

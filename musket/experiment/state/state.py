@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from musket.artifacts.layout import Layout
 from musket.core.errors import ConfigError, ConfigWarning, MusketError
 from musket.experiment.jobs.derived import Template
-from musket.experiment.projects.project import CONFIG, Project, load_spec, open_project
+from musket.experiment.projects.project import Project, config_in, load_spec, open_project
 from musket.experiment.state.changes import for_training
 from musket.experiment.state.code_used import ProjectCode, read_code
 from musket.experiment.state.data_state import DataState
@@ -50,6 +50,7 @@ class State:
         notes: what could not be told, and why.
         affected: what of a stale one must be done again.
         trained: folds the summary covers.
+        missing: folds it does not.
         overrides: ``key=value`` texts it was trained with.
     """
 
@@ -64,6 +65,7 @@ class State:
     notes: tuple[str, ...] = ()
     affected: Affected = field(default_factory=Affected)
     trained: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
     overrides: tuple[str, ...] = ()
 
 
@@ -129,7 +131,7 @@ class Survey:
 
     def state(self, name: str) -> State:
         """Where an experiment stands; what is wrong with one is told, never raised."""
-        layout = Layout(Project(self.root).experiments / name / CONFIG)
+        layout = Layout(config_in(Project(self.root).experiments / name))
         files, held = RunFiles(layout), holder(layout)
         running = f"by {held}" if held is not None else ""
         stored, notes = files.stored, (files.unreadable,) if files.unreadable else ()
@@ -152,6 +154,7 @@ class Survey:
             result=result_of(files.summary, config),
             changed=max(run.changed for run in (files, *runs)),
             notes=notes,
+            overrides=tuple((stored or {}).get("overrides") or ()) if files.begun or several else (),
         )
         if running:
             return replace(found, state="running", reasons=(running,))
@@ -159,7 +162,9 @@ class Survey:
             return replace(found, state="failed")
         if not isinstance(files.summary, dict):
             return found
-        found = replace(found, state="finished", trained=tuple(files.summary.get("folds") or ()))
+        trained = tuple(files.summary.get("folds") or ())
+        missing = tuple(fold for fold in range(each) if fold not in trained) if trained else ()
+        found = replace(found, state="finished", trained=trained, missing=missing)
         first = next((run.stored for run in runs if run.stored is not None), None)
         basis = first if stored is None else {**(first or {}), **stored}  # that of several runs tells no data
         if basis is None:  # trained with the former framework, or the record was deleted
