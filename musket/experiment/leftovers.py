@@ -72,7 +72,7 @@ def forget_predictions(layout: Layout) -> None:
 def forget_states(folder: Path) -> None:
     """Remove what resuming needs, of an experiment and of those in folders below: they will not go on."""
     for path in folder.rglob("weights/last-*.state"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # folds that are still under way remove their own
 
 
 def forget_half_written(layout: Layout) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,10 @@ class ExperimentRun(Protocol):
         """Asked right before a job starts; a job that is not wanted any more counts as done."""
         ...
 
+    def broke(self, job: Job, failure: Failure) -> None:
+        """Something went wrong between its jobs; nothing of it is done any more."""
+        ...
+
 
 @dataclass
 class PlainRun:
@@ -104,7 +108,7 @@ class PlainRun:
         if self.only_evaluate:
             return self._evaluation([])
         options = self.arguments.get("options") or {}
-        count, stages = _fold_count(self.spec, self.layout), len(self.spec.stages)
+        count, stages = _fold_count(self.spec, self.layout, options), len(self.spec.stages)
         first_stage = options.get("first_stage", 0)
         plan = units(count, stages, options.get("folds"), first_stage, seed=self.spec.random_state)
         return [self._preparation(), *self._training([unit.fold for unit in plan], changed=False)]
@@ -139,6 +143,10 @@ class PlainRun:
         """Always."""
         return True
 
+    def broke(self, job: Job, failure: Failure) -> None:
+        """It has failed."""
+        self.failures.append((job, failure))
+
     def _preparation(self) -> Job:
         return self._job("prepare", "prepare")
 
@@ -170,6 +178,7 @@ class Schedule:
 
     runs: Sequence[ExperimentRun]
     _owners: dict[str, ExperimentRun] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
 
     def planned(self) -> list[Job]:
         """Every job as far as it can be told beforehand."""
@@ -177,21 +186,34 @@ class Schedule:
 
     def first(self) -> list[Job]:
         """What can begin at once, in the order of the experiments."""
-        return [job for run in self.runs for job in self._owned(run, run.first())]
+        return [job for run in self.runs for job in self._following(run, run.first)]
 
     def done(self, job: Job, value: Any) -> list[Job]:
         """What follows in the experiment a job belongs to."""
         run = self._owners[job.key]
-        return self._owned(run, run.done(job, value))
+        return self._following(run, lambda: run.done(job, value))
 
     def failed(self, job: Job, failure: Failure) -> list[Job]:
         """What follows in the experiment a job belongs to."""
         run = self._owners[job.key]
-        return self._owned(run, run.failed(job, failure))
+        return self._following(run, lambda: run.failed(job, failure))
 
     def wanted(self, job: Job) -> bool:
         """Whether a job is still to be done."""
-        return self._owners[job.key].wanted(job)
+        run = self._owners[job.key]
+        return run.name not in self._broken and run.wanted(job)
+
+    def _following(self, run: ExperimentRun, follow: Callable[[], Sequence[Job]]) -> list[Job]:
+        """What follows. An error between the jobs of an experiment ends that experiment, and no other one."""
+        if run.name in self._broken:
+            return []
+        try:
+            return self._owned(run, follow())
+        except Exception as error:  # noqa: BLE001 (kept as the failure of this experiment)
+            self._broken.add(run.name)
+            run.broke(Job(run.name, "prepare", run.name), Failure.of(error))
+            record_failures(run.layout, run.failures)
+            return []
 
     def _owned(self, run: ExperimentRun, jobs: Sequence[Job]) -> list[Job]:
         self._owners |= dict.fromkeys((job.key for job in jobs), run)
@@ -216,10 +238,10 @@ def record_failures(layout: Layout, failures: Sequence[tuple[Job, Failure]]) -> 
         layout.in_progress.unlink(missing_ok=True)
 
 
-def _fold_count(spec: ExperimentSpec, layout: Layout) -> int:
+def _fold_count(spec: ExperimentSpec, layout: Layout, options: Mapping[str, Any]) -> int:
     if isinstance(spec.dataset, Portions) and spec.dataset.validation:
         return 1
-    return stored_fold_count(layout) or spec.folds_count
+    return (None if options.get("new_splits") else stored_fold_count(layout)) or spec.folds_count
 
 
 def job_arguments(
@@ -289,7 +311,7 @@ def run_of(
     elif spec.num_seeds is not None:
         from musket.experiment.jobs.seeds import SeededRun
 
-        run = SeededRun(name, layout, arguments, spec, plain)
+        run = SeededRun(name, layout, arguments, spec, plain, only_evaluate)
     else:
         run = plain(name, layout, arguments, spec)
     if launch_tasks:

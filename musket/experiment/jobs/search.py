@@ -155,6 +155,10 @@ class SearchRun:
         live = self._live_of(job)
         return live is not None and live.run.wanted(job)
 
+    def broke(self, job: Job, failure: Failure) -> None:
+        """It has failed."""
+        self.failures.append((job, failure))
+
     # ---------------------------------------------------------------------------------------------------- trials
 
     @property

@@ -17,8 +17,8 @@ from musket.core.jobs import Failure, Job
 from musket.core.runtime import derive_seed
 from musket.experiment.jobs.derived import Template, derived_arguments, same_but
 from musket.experiment.jobs.schedule import ExperimentRun, State, project_of, record_failures
-from musket.experiment.state.changes import config_changes
-from musket.experiment.state.run_record import record_several, stored_run
+from musket.experiment.state.changes import config_changes, evaluation_changes
+from musket.experiment.state.run_record import edited_code, record_several, stored_run
 
 if TYPE_CHECKING:
     from musket.experiment.projects.project import Project
@@ -50,6 +50,7 @@ class SeededRun:
     arguments: Mapping[str, Any]
     spec: ExperimentSpec
     plain: MakeRun
+    only_evaluate: bool = False
     failures: list[tuple[Job, Failure]] = field(default_factory=list)
     result: dict[str, Any] | None = None
     _seeds: dict[str, ExperimentRun] = field(default_factory=dict)
@@ -92,12 +93,12 @@ class SeededRun:
         """Write the configs of the seeds; what can begin at once, of those that are not finished."""
         self._write_configs()
         jobs: list[Job] = []
+        resume = self._options.get("resume") and not self.only_evaluate
         for name, seed in self._seeds.items():
-            summary = finished_summary(seed.layout, self.spec, self._options) if self._options.get("resume") else None
-            if summary is None:
-                jobs += seed.first()
-            else:
+            if resume and is_up_to_date(seed.layout, self.spec, project_of(self.arguments), self._options):
                 self._evaluated.add(name)
+            else:
+                jobs += seed.first()
         if not jobs:
             self._summarize()
         return self._own(jobs)
@@ -125,6 +126,10 @@ class SeededRun:
     def wanted(self, job: Job) -> bool:
         """As the seed says."""
         return run_owning(job, self._seeds).wanted(job)
+
+    def broke(self, job: Job, failure: Failure) -> None:
+        """It has failed."""
+        self.failures.append((job, failure))
 
     def _own(self, jobs: Iterable[Job]) -> list[Job]:
         """Jobs of seeds as jobs of this experiment, so that they share a process."""
@@ -196,20 +201,20 @@ def write_seed(template: Template, spec: ExperimentSpec, layout: Layout, number:
     write_atomic(layout.config, template.text(data | seeds, remark))
 
 
-def finished_summary(
-    layout: Layout, spec: ExperimentSpec, options: Mapping[str, Any] | None = None
-) -> dict[str, Any] | None:
-    """The summary of a seed that was trained with this config, all folds asked for; None when there is none."""
+def is_up_to_date(
+    layout: Layout, spec: ExperimentSpec, project: Project | None, options: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether a seed was trained and judged by this config and today's code, all folds that are asked for."""
     stored = stored_run(layout)
     if stored is None or not layout.summary.exists():
-        return None
-    summary = records.read_yaml(layout.summary)
-    changes = config_changes(stored["config"], spec.dump(), may_grow=False)
+        return False
+    summary, config = records.read_yaml(layout.summary), spec.dump()
+    changes = config_changes(stored["config"], config, may_grow=False) + evaluation_changes(stored["config"], config)
     if not isinstance(summary, dict) or any(change.key not in (*SEEDS, "num_seeds") for change in changes):
-        return None
+        return False
     folds = (options or {}).get("folds")
     wanted = range(stored.get("folds", 0)) if folds is None else folds
-    return summary if set(wanted) <= set(summary.get("folds") or ()) else None
+    return set(wanted) <= set(summary.get("folds") or ()) and not edited_code(stored, config, project)
 
 
 def summary_over_seeds(config: str, summaries: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
