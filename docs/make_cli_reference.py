@@ -31,7 +31,8 @@ After this page you can look up every command of `musket` and every argument it 
   has `experiments`. In the folder of an experiment, that experiment is meant where none is named. `--project` names
   another project.
 - **Names** of experiments are paths below `experiments`, with `/`. Several are separated by commas:
-  `--name unet,deep/fpn`, or `--name "unet, deep/fpn"`.
+  `--name unet,deep/fpn`, or `--name "unet, deep/fpn"`. For `fit`, `task` and `clean` they may be patterns in quotes:
+  `--name 'deep/*'`.
 - **Booleans** mean what they say: `--allow_resume`, `--allow_resume True` and `--allow_resume=yes` turn something on,
   `--allow_resume=false` and `--allow_resume no` turn it off.
 - **Spellings** with `_` and `-` are the same, in arguments and in the names of commands.
