@@ -32,6 +32,24 @@ def getTrain() -> musket.DataSet:
     """Ships seen from above."""
 
 
+class Harbour:
+    """Ships at rest."""
+
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise IndexError
+
+
+class Anchor:
+    """No dataset."""
+
+
+class Fleet(musket.DataSet):
+    """Ships together."""
+
+
 @musket.loss
 def own_ship_loss(truth, prediction):
     """A loss for ships."""
@@ -156,8 +174,10 @@ def test_names_of_the_project_come_first(
     monkeypatch.chdir(root / "experiments" / "new")
     try:
         assert main(["ls", "datasets"]) == 0
-        first = capsys.readouterr().out.splitlines()[0]
+        first, *rest = capsys.readouterr().out.splitlines()
         assert first.split() == ["getTrain", "Ships", "seen", "from", "above.", "(modules/own_ships.py)"]
+        assert {"Harbour", "Fleet"} < {line.split()[0] for line in rest}
+        assert "Anchor" not in {line.split()[0] for line in rest}
         assert main(["ls", "loss", "--json"]) == 0
         losses = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
         assert losses[0] == "own_ship_loss"

@@ -57,13 +57,10 @@ def _kind(value: Any) -> str:
         return marked
     if inspect.isclass(value):
         bases = [f"{base.__module__}.{base.__qualname__}" for base in inspect.getmro(value)]
-        return (
-            "dataset"
-            if issubclass(value, DataSet)
-            else "layer"
-            if "torch.nn.modules.module.Module" in bases
-            else "class"
-        )
+        if "torch.nn.modules.module.Module" in bases:
+            return "layer"
+        items = all(callable(getattr(value, name, None)) for name in ("__getitem__", "__len__"))
+        return "dataset" if issubclass(value, DataSet) or items else "class"
     returned = str(getattr(inspect.unwrap(value), "__annotations__", {}).get("return", ""))
     return "dataset" if "DataSet" in returned else "function"
 
