@@ -53,7 +53,7 @@ def choose(project: Project, arguments: argparse.Namespace) -> list[Choice]:
 
     survey = Survey(project.root, arguments.stale, project)
     here = project.experiment_here()
-    named = arguments.name or ([] if here is None else [here])
+    named = project.named(arguments.name) if arguments.name else [] if here is None else [here]
     for name in named:
         project.config(name)  # there must be one
     if not arguments.stale:

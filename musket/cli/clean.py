@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[,NAME]",
         help="experiments or patterns to clean; default: all that are no links",
     )
+    parser.add_argument(
+        "--states",
+        action="store_true",
+        help="only what resuming needs, weights/last-*.state, of finished experiments: most of what they take; results "
+        "stay, but more epochs train that stage afresh",
+    )
     add_boolean(parser, "--cache", default=True, help="empty the project's cache, too; default: true")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="show what would go, and leave it there")
@@ -47,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MusketError: there is no such experiment, one is being trained, a file cannot be removed.
     """
-    from musket.experiment.projects.cleaning import cache_leftovers, leftovers, link_to, remove
+    from musket.experiment.projects.cleaning import cache_leftovers, leftovers, link_to, remove, states_only
     from musket.experiment.projects.project import Project, root_here
 
     if arguments.json and not (arguments.yes or arguments.dry_run):
@@ -59,7 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     folders = {name: project.config(name).parent for name in chosen}
     asked = arguments.name or ()  # a link that only a pattern fits is passed over
     found = [leftovers(name, at) for name, at in folders.items() if name in asked or link_to(name, at) is None]
-    found += [cache_leftovers(project.root)] if arguments.cache else []
+    if arguments.states:
+        found = [states_only(each) for each in found]
+    elif arguments.cache:
+        found.append(cache_leftovers(project.root))
     found = [each for each in found if each.files]
     if arguments.json:
         print(json.dumps([_as_data(each) for each in found], indent=2, ensure_ascii=False))

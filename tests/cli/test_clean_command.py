@@ -145,6 +145,19 @@ def test_what_is_ours_goes_and_what_is_not_stays(root: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == f"nothing to remove in {root}\n"
 
 
+def test_states_alone_go_of_what_is_finished(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = root / "experiments" / "small"
+    write(folder, ["weights/best-0.0.weights", "weights/last-0.0.state", "3/config_concrete.yaml"])
+    write(folder, ["3/weights/last-1.0.state", "3/weights/last.state", "mine/last-0.0.state"])
+    before = files(root)
+    assert clean(root, "--states", "--yes") == 0
+    assert "nothing to remove" in capsys.readouterr().out
+    write(folder, ["summary.yaml"], "folds: [0, 1]")
+    assert clean(root, "--states", "--yes") == 0
+    gone = [f"experiments/small/{name}" for name in ("3/weights/last-1.0.state", "weights/last-0.0.state")]
+    assert files(root) == [name for name in before if name not in gone]
+
+
 def test_empty_folders_of_runs_go(root: Path) -> None:
     folder = root / "experiments" / "small"
     for name in ("weights", "logs/0.0", "examples/0/1", "3/weights", "mine"):

@@ -165,6 +165,8 @@ def test_every_config_is_checked_before_anything_is_trained(
 def test_unknown_names_and_projects(root: Path, fitted: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--project", str(root), "--name", "aa"]) == 2
     assert "no such experiment 'aa'; nearest: a; there are: a, b, deep/c" in capsys.readouterr().err
+    assert main(["fit", "--project", str(root), "--name", "deep/*", "--plan"]) == 0
+    assert capsys.readouterr().out.startswith("deep/c is new: trained\n")
     assert main(["fit", "--project", str(root / "none")]) == 2
     assert fitted == []
 
