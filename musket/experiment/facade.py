@@ -328,9 +328,10 @@ def _tell_overrides(experiment: Experiment) -> None:
 
     with contextlib.suppress(ArtifactError):
         stored = stored_run(experiment.layout)
-        given = (stored or {}).get("overrides") or ()
-        then, now = ({text.partition("=")[0] for text in texts} for texts in (given, experiment.spec.overrides))
-        if stored and not then <= now and config_changes(stored["config"], experiment.spec.dump(), may_grow=True):
+        given = (stored or {}).get("overrides")
+        if not (stored and given) or experiment.spec.overrides:  # who gives values of their own knows of them
+            return
+        if config_changes(stored["config"], experiment.spec.dump(), may_grow=True):
             values = " ".join(given)
             warnings.warn(
                 f"{experiment.layout.folder} was trained with {values} on the command line, which its config does not "

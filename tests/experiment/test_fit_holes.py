@@ -193,7 +193,7 @@ def test_only_datasets_that_are_trained_on_are_compared() -> None:
     assert [c.key for c in config_changes(config(), config(a={"f": [9]}), may_grow=False)] == ["datasets.a.f"]
     assert config_changes(config(), config(**{"more.x": {"g": [1]}}), may_grow=False)
     assert config_changes({"num_seeds": 2}, {"num_seeds": 3}, may_grow=False)
-    for key in ("tasks", "run_tasks", "import_tasks", "hyperparameters", "max_evals", "separatePredictions"):
+    for key in ("tasks", "run_tasks", "import_tasks", "max_evals", "separatePredictions"):
         assert not config_changes({key: 1}, {key: 2}, may_grow=False)
 
 
