@@ -54,8 +54,6 @@ def choose(project: Project, arguments: argparse.Namespace) -> list[Choice]:
     survey = Survey(project.root, arguments.stale, project)
     here = project.experiment_here()
     named = project.named(arguments.name) if arguments.name else [] if here is None else [here]
-    for name in named:
-        project.config(name)  # there must be one
     if not arguments.stale:
         names = named or [name for name in project.experiment_names() if not project.is_finished(name)]
         own = {"rerun": True} if named else {}
