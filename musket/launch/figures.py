@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from musket.launch.tally import Unit
+from musket.launch.tally import ENDED, Unit
 
 
 def figure(value: float) -> str:
@@ -30,17 +30,18 @@ def standing(units: Sequence[Unit]) -> str:
     if under_way and (trained := _trained([unit for unit in units if _part(unit) == under_way[-1]])):
         said.append(f"{under_way[-1]}: {trained}")
     if judged:
-        said.append(_of_several(judged))
+        over = all(unit.state in ENDED for unit in units)
+        said.append(_of_several(judged, "best" if over else "best so far"))
     return ", ".join(said)
 
 
-def _of_several(judged: Mapping[str, Any]) -> str:
+def _of_several(judged: Mapping[str, Any], words: str) -> str:
     """The best of trials, which say what is better; the mean of seeds."""
     modes = {value.get("mode") for value in judged.values()}
     if modes <= {"max", "min"}:
         choose = max if modes == {"max"} else min
         best = choose(judged, key=lambda part: judged[part]["result"]["value"])
-        return f"best so far {_told(judged[best])} ({best})"
+        return f"{words} {_told(judged[best])} ({best})"
     latest = list(judged)[-1]
     owner = latest.rpartition("/")[0]
     values = [value["result"]["value"] for part, value in judged.items() if part.rpartition("/")[0] == owner]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from musket.core.jobs import Failure, Job, Jobs, Progress, Watcher
 from musket.launch.course import Course
 from musket.launch.silent import Silent
-from musket.launch.stopping import TIME_IS_UP, TOLD, stop_signals
+from musket.launch.stopping import TIME_IS_UP, TOLD, end_at_once, stop_signals
 from musket.launch.tally import DOING
 from musket.launch.worker import Worker, load_worker
 
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLACE = "this process"
-INTERRUPTED = 130
-"""Exit code of a process that Ctrl-C ended."""
-_PATIENCE = 5.0  # seconds that this process has to end by itself
+_PATIENCE = 3.0  # seconds that this process has to end by itself
 
 
 def run(
@@ -118,8 +115,8 @@ class Here:
                 self.course.stopping(TOLD, again=number == signal.SIGINT)
         elif number == signal.SIGINT:
             if self._ending is not None:
-                os._exit(INTERRUPTED)
-            self._ending = threading.Timer(_PATIENCE, os._exit, [INTERRUPTED])
+                end_at_once()
+            self._ending = threading.Timer(_PATIENCE, end_at_once)
             self._ending.daemon = True
             self._ending.start()
             raise KeyboardInterrupt

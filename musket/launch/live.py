@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from musket.core.jobs import Failure, Job, Progress, Watcher
 from musket.launch.cells import fitted, padded, width_of
@@ -59,14 +56,12 @@ class LiveView:
 
         self._console = console
         self._tally = tally or Tally()
-        self._echo = contextlib.ExitStack()
         self._lock = threading.RLock()  # another thread draws
         self._live = Live(
             get_renderable=self.drawn, console=console, refresh_per_second=_PER_SECOND, redirect_stderr=True
         )
 
     def __enter__(self) -> LiveView:
-        self._echo.enter_context(_no_echo())
         self._live.start()
         return self
 
@@ -74,7 +69,6 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self._echo.close()
 
     def planned(self, jobs: Sequence[Job]) -> None:
         with self._lock:
@@ -120,36 +114,6 @@ class LiveView:
         """The view as it is now."""
         with self._lock:
             return view(self._tally, self._console.width, self._console.height)
-
-
-@contextlib.contextmanager
-def _no_echo() -> Iterator[None]:
-    """Inside, the terminal does not show keys that are pressed, ``^C`` among them: they would shift the view."""
-    try:
-        import termios
-    except ImportError:  # Windows
-        yield
-        return
-    terminal = _own_terminal(sys.stdin)
-    if terminal is None:
-        yield
-        return
-    before = termios.tcgetattr(terminal)
-    termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
-    try:
-        yield
-    finally:
-        if os.tcgetpgrp(terminal) == os.getpgrp():
-            termios.tcsetattr(terminal, termios.TCSANOW, before)
-
-
-def _own_terminal(stream: IO[str] | None) -> int | None:
-    """The terminal that a stream reads from; none where this process is in its background, and may not change it."""
-    try:
-        terminal = -1 if stream is None else stream.fileno()
-        return terminal if os.tcgetpgrp(terminal) == os.getpgrp() else None
-    except (OSError, ValueError):
-        return None
 
 
 def view(tally: Tally, width: int, height: int) -> RenderableType:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from recording import job
 from workers import wait_for
 
 from musket.core.jobs import Job
-from musket.launch.stopping import stop_signals
+from musket.launch.stopping import finishing, stop_signals
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -117,6 +120,61 @@ def test_told_twice_a_job_in_this_process_is_interrupted(tmp_path: Path) -> None
         assert run.until("over")[1:] == [True, {"a/fold 0": ["KeyboardInterrupt", "stopped at once", True]}, []]
     for pid in json.loads(file.read_text())[1:]:
         os.kill(pid, signal.SIGKILL)  # in one process, nobody ends what a job started
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_told_again_a_process_whose_thread_hangs_ends(times: int, tmp_path: Path) -> None:
+    with driver("inline", job("a/fold 0", "wait_for_thread", file=str(tmp_path / "file"))) as run:
+        wait_for(tmp_path / "file")
+        run.send(signal.SIGINT)
+        run.until("line", None)
+        for _ in range(times - 1):
+            run.send(signal.SIGINT)
+            time.sleep(0.2)  # two signals at once are one
+        assert run.process.wait() == 130
+
+
+@pytest.mark.parametrize("engine", ["local", "inline"])
+def test_what_is_finished_is_told_by_its_kind(engine: str, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    meeting = job("a/evaluate", "meet", folder=str(tmp_path), name="here", others=["go"])
+    with driver(engine, meeting) as run:
+        wait_for(tmp_path / "here")
+        run.send(signal.SIGINT)
+        run.until("line", None, "told to stop: finishing the evaluation under way; Ctrl-C again stops at once")
+        file.touch()
+        run.until("line", None, "a/evaluate: evaluation finished")
+        assert run.until("over")[1:] == [False, {}, ["a/evaluate"]]
+
+
+def test_several_kinds_are_named_once() -> None:
+    words = finishing("time is up", ["prepare", "train", "train"], again=False)
+    assert words == "time is up: finishing the epoch and the preparation under way; Ctrl-C stops at once"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_terminal_shows_no_control_keys_meanwhile(ended: bool) -> None:
+    code = (
+        "import os, termios\n"
+        "os.open(os.ttyname(0), os.O_RDWR)  # it becomes the terminal of this session\n"
+        "from musket.launch.stopping import end_at_once, stop_signals\n"
+        "shown = lambda: int(bool(termios.tcgetattr(0)[3] & termios.ECHOCTL))\n"
+        "with stop_signals(print):\n"
+        f"    print('inside', shown(), flush=True) or ({ended} and end_at_once())\n"
+    )
+    ours, theirs = pty.openpty()
+    arguments = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(
+            arguments, stdin=theirs, stdout=subprocess.PIPE, env=environment, start_new_session=True, timeout=60
+        )
+        shown = termios.tcgetattr(theirs)[3] & termios.ECHOCTL
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, done.stdout) == (130 if ended else 0, b"inside 0\n")
+    assert shown
 
 
 def test_a_second_sigterm_is_no_ctrl_c(tmp_path: Path) -> None:

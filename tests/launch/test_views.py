@@ -320,7 +320,7 @@ def trained(best: float) -> dict[str, object]:
         ),
         (
             [("trial0/evaluate", judged(0.5, "min")), ("trial1/evaluate", judged(0.7, "min"))],
-            "best so far dice 0.5000 (trial0)",
+            "best dice 0.5000 (trial0)",
         ),
         ([("0/evaluate", judged(0.5)), ("1/evaluate", judged(0.7))], "dice 0.6000, mean of 2"),
     ],

@@ -63,6 +63,16 @@ class Worker:
         file.with_suffix(".part").replace(file)
         time.sleep(600)
 
+    def do_wait_for_thread(self, arguments: Any, workplace: Workplace) -> None:
+        """A thread that hangs, and that the process waits for."""
+        thread = threading.Thread(target=time.sleep, args=(600,))
+        thread.start()
+        Path(arguments["file"]).touch()
+        try:
+            time.sleep(600)
+        finally:
+            thread.join()
+
     def do_print(self, arguments: Any, workplace: Workplace) -> None:
         print("from print")
         print("from stderr", file=sys.stderr)
