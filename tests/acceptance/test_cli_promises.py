@@ -12,6 +12,8 @@ from musket.cli.main import main
 MODULE = """\
 import toy
 
+toy.register_small_net()
+
 def getTrain(count):
     return toy.Drawn(count)
 """
@@ -19,7 +21,6 @@ def getTrain(count):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    toy.register_small_net()
     root = tmp_path_factory.mktemp("project")
     (root / "modules").mkdir()
     (root / "modules" / "toy_getters.py").write_text(MODULE)
