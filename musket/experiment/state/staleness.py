@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from musket.artifacts.layout import Layout
 from musket.core.errors import Change
@@ -123,7 +123,7 @@ def _in_words(change: Change) -> str:
 def _of_config(changes: Sequence[Change], stages: int) -> Affected:
     first = first_changed_stage(changes)
     if all(grown_stage(change) == stages - 1 for change in changes):
-        return Affected("epochs", first, epochs=(changes[0].stored, changes[0].current))
+        return Affected("epochs", first, epochs=cast("tuple[int, int]", (changes[0].stored, changes[0].current)))
     if first >= stages:  # the last ones are left out
         return Affected("evaluation")
     return Affected("stages", first) if first else Affected("everything", new_splits=_redraws(changes))
