@@ -88,6 +88,11 @@ def test_without_a_watcher_jobs_draw_for_themselves(
     assert (first.quiet, quiet.quiet, none) == (False, True, None)
 
 
+def test_what_is_silent_for_a_while_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    run(Listed(job("a/b/prepare"), job("a/b/fold 0"), job("a/b/evaluate")), "workers:Worker")
+    assert capsys.readouterr().out == "preparing a/b ...\nevaluating a/b ...\n"
+
+
 def test_jobs_that_wait_for_ever_are_an_error() -> None:
     with pytest.raises(ValueError, match="a/fold 0: wait for ever for a/nobody"):
         run(Listed(job("a/fold 0", "nothing", "a/nobody")), "workers:Worker", Record())
