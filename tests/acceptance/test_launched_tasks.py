@@ -101,5 +101,5 @@ def test_a_project_without_tasks_is_trained_and_told(tmp_path: Path, capsys: pyt
 
 def test_slurm_cannot_wait_for_experiments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = project(tmp_path)
-    assert fit(root, "--engine", "slurm", "--dry-run") == 2
+    assert main(["fit", "--project", str(root), "--launch_tasks", "--engine", "slurm", "--dry-run"]) == 2
     assert "--launch_tasks waits for experiments to be done" in capsys.readouterr().err

@@ -131,7 +131,8 @@ def test_told_again_a_process_whose_thread_hangs_ends(times: int, tmp_path: Path
         for _ in range(times - 1):
             run.send(signal.SIGINT)
             time.sleep(0.2)  # two signals at once are one
-        assert run.process.wait() == 130
+        # The third one may come when the run is over and only Python itself waits for the thread: then it ends that.
+        assert run.process.wait() in ((130,) if times == 2 else (0, 130))
 
 
 @pytest.mark.parametrize("engine", ["local", "inline"])
