@@ -41,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stale", action="store_true", help="also what config, data or code changed since: the parts it concerns"
     )
-    parser.add_argument("--time", type=int, default=-1, metavar="SECONDS", help="stop after so long, when the epoch ends")
+    parser.add_argument(
+        "--time", type=int, default=-1, metavar="SECONDS", help="stop after so long, when the epoch ends"
+    )
     add_boolean(parser, "--only_report", help="train nothing; judge the weights that are there")
     add_boolean(parser, "--force_recalc", help="predict anew for the summary, whatever predictions are stored")
     add_boolean(parser, "--launch_tasks", help="launch the project's tasks on every experiment that gets done")

@@ -31,7 +31,6 @@ AFTER = dict.fromkeys(("results.md", "segmentation.md"), "quickstart.md")
 REST = {
     "architecture": "Unet",
     "backbone": "resnet18",
-    "encoder_weights": None,
     "classes": 1,
     "loss": "binary_crossentropy",
     "metrics": ["binary_accuracy"],
@@ -39,7 +38,6 @@ REST = {
 }
 REST_OF_CLASSIFICATION = {
     "architecture": "resnet18",
-    "weights": None,
     "classes": 1,
     "loss": "binary_crossentropy",
     "metrics": ["binary_accuracy"],

@@ -211,13 +211,17 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
 
 
 def test_handlers_are_there_for_the_time_of_a_run_only() -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     told: list[int] = []
-    with stop_signals(told.append):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may be told to ignore it
+    before = signal.default_int_handler, signal.getsignal(signal.SIGTERM)
+    try:
+        with stop_signals(told.append):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    finally:
+        signal.signal(signal.SIGINT, found)
     assert told == [signal.SIGINT, signal.SIGTERM]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

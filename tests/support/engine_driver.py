@@ -6,6 +6,7 @@ Prints what its watcher is told, line by line as JSON, and what came out of it.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -32,4 +33,7 @@ def main(engine: str, places: str, jobs: str) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever started the tests may have them ignore these, as shells do with what runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     main(*sys.argv[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import torch
@@ -70,4 +71,5 @@ def register() -> None:
             registry.add(name, part, "of a test")
 
 
-register()
+if multiprocessing.parent_process() is not None:  # in the process of the tests, each test does, and forgets them
+    register()

@@ -33,7 +33,7 @@ def elements(project: Project) -> list[Element]:
     for name, value in project.names.items():
         place = _place(value, project.root)
         if place is not None:
-            kind = registered.get(id(value)) or by_name.get(name) or _kind(value)
+            kind = _marked_as(value) or registered.get(id(value)) or by_name.get(name) or _kind(value)
             found.append(_element(name, kind, *place, value))
     return sorted(found, key=lambda element: (element["file"], element["line"], element["name"]))
 
@@ -50,11 +50,13 @@ def _place(value: Any, root: Path) -> tuple[str, int] | None:
     return (file.relative_to(root).as_posix(), line) if file.is_relative_to(root / "modules") else None
 
 
+def _marked_as(value: Any) -> str | None:
+    """What a decorator made of a function; None where it has none."""
+    return next((kind for mark, kind in _MARKED.items() if getattr(value, mark, False)), None)
+
+
 def _kind(value: Any) -> str:
-    """What something that is in no registry is used as, told by its mark, its bases or what it says it returns."""
-    marked = next((kind for mark, kind in _MARKED.items() if getattr(value, mark, False)), None)
-    if marked is not None:
-        return marked
+    """What something without mark that is in no registry is used as, told by its bases or what it says it returns."""
     if inspect.isclass(value):
         bases = [f"{base.__module__}.{base.__qualname__}" for base in inspect.getmro(value)]
         if "torch.nn.modules.module.Module" in bases:
