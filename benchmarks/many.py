@@ -34,7 +34,7 @@ metrics: [binary_accuracy, dice]
 primary_metric: val_dice
 folds_count: {folds}
 dataset:
-  SimplePNGMaskDataSet: {{path: train/images, mask_path: train/masks, in_ext: png}}
+  SimplePNGMaskDataSet: {{path: train/images, mask: train/masks, in_ext: png}}
 stages:
   - epochs: {epochs}
 """
