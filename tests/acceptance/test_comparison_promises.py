@@ -107,7 +107,7 @@ def test_s43_o10_figures_are_those_of_pandas(project: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("spelling", ["--sortBy", "--sort_by", "--sort-by"])
-def test_s43_c30_sorted_in_the_right_direction(project: Path, tmp_path: Path, spelling: str) -> None:
+def test_c30_s43_sorted_in_the_right_direction(project: Path, tmp_path: Path, spelling: str) -> None:
     output = tmp_path / "report.csv"
     command = ["analyze", "--inputFolder", str(project), "--output", str(output)]
     assert main([*command, spelling, "val_binary_accuracy"]) == 0
@@ -116,7 +116,7 @@ def test_s43_c30_sorted_in_the_right_direction(project: Path, tmp_path: Path, sp
     assert pd.read_csv(output)["loss"].is_monotonic_increasing
 
 
-def test_s43_c30_only_one_metric_is_also_what_it_is_sorted_by(project: Path, tmp_path: Path) -> None:
+def test_c30_s43_only_one_metric_is_also_what_it_is_sorted_by(project: Path, tmp_path: Path) -> None:
     output = tmp_path / "report.csv"
     command = ["analize", "--inputFolder", str(project), "--output", str(output)]
     assert main([*command, "--onlyMetric", "val_binary_accuracy"]) == 0
@@ -160,7 +160,7 @@ def test_c4_i6_as_a_module(project: Path, module: str) -> None:
     assert list(pd.read_csv(project / "report.csv").columns) == ["path", "fold_count", "architecture", "val_loss"]
 
 
-def test_s5_what_fit_leaves_behind_is_compared(tmp_path: Path) -> None:
+def test_i6_s5_what_fit_leaves_behind_is_compared(tmp_path: Path) -> None:
     """Two experiments that differ in a boolean, one of which writes what the other leaves to its default."""
     folder = tmp_path / "experiments"
     for name, changes in (("plain", {}), ("frozen", {"copyWeights": True, "batch": 3})):

@@ -47,7 +47,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return weights(root, "a")
 
 
-def test_two_workers_train_what_one_process_trains(tmp_path: Path, alone: dict[str, bytes]) -> None:
+def test_i3_two_workers_train_all_unfinished_experiments_as_one_process_does(
+    tmp_path: Path, alone: dict[str, bytes]
+) -> None:
     root = write_project(tmp_path / "p", "a", "b/c")
     done = musket("fit", "--project", root, "--num_workers", "2", "--json")
     assert done.returncode == 0, done.stderr
