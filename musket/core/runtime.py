@@ -35,6 +35,11 @@ def silence_telemetry() -> None:
         os.environ.setdefault(name, value)
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed that depends on every part and on nothing else: counters instead of hidden state.
 

@@ -7,7 +7,6 @@ on counters (seed, epoch, sample) and not on who does the work.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,6 +19,7 @@ import torch
 
 from musket.core.errors import DataError, MusketError
 from musket.core.process_group import portable
+from musket.core.runtime import cores
 from musket.core.types import Batch, Sample
 from musket.data.queue_settings import QUEUE
 from musket.data.sampling import shard
@@ -33,8 +33,7 @@ class SampleReader(Protocol):
 
 def auto_workers() -> int:
     """Reader threads when nothing is said: one per core, eight at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, cores())
 
 
 class BatchLoader:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import torch
 from musket.config.cross_checks import unfit_shares
 from musket.core.errors import ConfigWarning, TrainingError
 from musket.core.process_group import Link, run_together
-from musket.core.runtime import accelerator_of, join_ranks, meeting_point, silence_telemetry
+from musket.core.runtime import accelerator_of, cores, join_ranks, meeting_point, silence_telemetry
 from musket.data.queue_settings import QUEUE
 from musket.experiment.state.run_record import refuse_other_run
 
@@ -112,7 +111,7 @@ def train_on_several(context: FitContext, unit: Unit, newest: int | None) -> Non
             "quiet": console.quiet,
         },
         port=meeting.port,
-        threads=max(1, min(torch.get_num_threads(), _cores() // count)),
+        threads=max(1, min(torch.get_num_threads(), cores() // count)),
         settings=_settings(),
     )
 
@@ -254,8 +253,4 @@ def _apply(settings: dict[str, Any], count: int) -> None:
     for name, value in settings["queue"].items():
         setattr(QUEUE, name, value)
     if QUEUE.NB_WORKERS == "auto":
-        QUEUE.NB_WORKERS = max(1, min(8, _cores() // count))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        QUEUE.NB_WORKERS = max(1, min(8, cores() // count))

@@ -75,13 +75,6 @@ def visible_gpus(environment: Mapping[str, str] | None = None) -> list[str]:
     return names[:count]
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def divide(
     num_gpus: int | None, gpus_per_net: int, num_workers: int | None, *, visible: Sequence[str], cores: int
 ) -> tuple[list[Slot], list[str]]:

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 from musket.core.errors import MusketError
 from musket.core.jobs import Failure, Job, Jobs, Progress, Watcher
+from musket.core.runtime import cores
 from musket.launch import devices
 from musket.launch.course import Course
 from musket.launch.devices import Slot
@@ -28,7 +29,7 @@ def slots(
     Raises:
         MusketError: there are not so many GPUs.
     """
-    return devices.divide(num_gpus, gpus_per_net, num_workers, visible=devices.visible_gpus(), cores=devices.cores())
+    return devices.divide(num_gpus, gpus_per_net, num_workers, visible=devices.visible_gpus(), cores=cores())
 
 
 def run(jobs: Jobs, worker: str, watcher: Watcher, *, slots: Sequence[Slot], deadline: float | None = None) -> bool:

@@ -86,8 +86,7 @@ class Queue:
         place = self._leave(job)
         if all(one.key != job.key for one in follows):
             self._lost[job.key] = job
-        dropped = self._insert(place, follows)
-        return dropped + self._drop()
+        return self._insert(place, follows)
 
     def stop(self) -> None:
         """No job starts any more."""

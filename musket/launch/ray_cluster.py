@@ -18,7 +18,7 @@ from typing import Any
 
 from musket.core.errors import MusketError
 from musket.core.jobs import Failure, Job, Jobs, Progress, Watcher
-from musket.core.runtime import silence_telemetry
+from musket.core.runtime import cores, silence_telemetry
 from musket.core.version import VERSION
 from musket.launch import devices
 from musket.launch.bundle import Bundle
@@ -308,7 +308,7 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
         return
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address is None:
-        told |= {"num_cpus": devices.cores(), "num_gpus": len(devices.visible_gpus()), "include_dashboard": False}
+        told |= {"num_cpus": cores(), "num_gpus": len(devices.visible_gpus()), "include_dashboard": False}
     try:
         ray.init(address or "local", **told)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 
 from musket.core.errors import MusketError
 from musket.core.jobs import Failure, Job, Progress
+from musket.core.lines import Lines
 from musket.core.runtime import silence_telemetry
 from musket.core.version import VERSION
 from musket.launch import devices
@@ -214,18 +214,10 @@ def _gpus() -> list[str]:
 @contextlib.contextmanager
 def _printed(line: Callable[[str], None]) -> Iterator[None]:
     """What is printed becomes lines."""
-    with contextlib.redirect_stdout(_Lines(line)), contextlib.redirect_stderr(_Lines(line)):
+
+    def tell(printed: str) -> None:
+        if shown := printed.rstrip("\r").rpartition("\r")[2].rstrip():
+            line(shown)
+
+    with contextlib.redirect_stdout(Lines(tell)), contextlib.redirect_stderr(Lines(tell)):
         yield
-
-
-class _Lines(io.TextIOBase):
-    def __init__(self, line: Callable[[str], None]):
-        self._line = line
-        self._rest = ""
-
-    def write(self, text: str) -> int:
-        *whole, self._rest = (self._rest + text).split("\n")
-        for one in whole:
-            if shown := one.rstrip("\r").rpartition("\r")[2].rstrip():
-                self._line(shown)
-        return len(text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,3 +79,18 @@ def write_clothes(folder: Path) -> None:
             cv2.imwrite(str(place / name), cv2.resize(whole, (32, 32), interpolation=cv2.INTER_AREA))
     for place in (folder, folder / "data"):
         (place / "labels.csv").write_text("\n".join([lines[0], *kept]) + "\n", "utf-8")
+
+
+def generated(maker: str) -> str:
+    """The page that a module of docs/ makes, in a process of its own: other tests register names that are not ours."""
+    code = f"import sys; sys.path.insert(0, 'docs'); import {maker}; print({maker}.page(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -11,6 +11,7 @@ import numpy as np
 from musket.artifacts.layout import Layout
 from musket.config.search_checks import trials_of
 from musket.core.errors import ConfigError, DataError, MusketError, TrainingError
+from musket.core.runtime import cores
 from musket.data.dataset import check_rows
 from musket.data.derived import TrainingView
 from musket.data.draws import reading_epoch
@@ -230,8 +231,6 @@ def _inspected(
     on_progress: Progress | None = None,
 ) -> Inspection:
     """What all samples are like, or those at the positions ``training`` as training reads them in its first epoch."""
-    import os
-
     shape = TargetShape.of(spec)
     is_train = training is not None
     if training is not None:
@@ -249,7 +248,7 @@ def _inspected(
             said = str(error) if isinstance(error, MusketError) else f"{type(error).__name__}: {error}"
             raise DataError(f"cannot be used: {said}", sample=ids[position]) from error
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores()
     tell = None if on_progress is None else lambda done, failed: on_progress(done, len(ids), failed)
     of_vectors = shape.heads is not None
     return inspect(read, ids, shape.classes, of_vectors=of_vectors, threads=threads, on_progress=tell)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from musket.artifacts.layout import CONFIG, Layout
 from musket.artifacts.runs import seeds
 from musket.core.errors import ConfigWarning
 from musket.core.jobs import Failure, Job, Workplace
+from musket.core.lines import Lines
 from musket.core.runtime import make_fabric, silence_telemetry
 from musket.core.types import Unit
 from musket.report.words import count
@@ -163,7 +163,7 @@ def _evaluate(
     options = _options(arguments)
     if arguments.get("recalculate"):
         forget_predictions(experiment.layout)
-    summary = experiment.createSummary(arguments.get("folds"), options.subsample)
+    summary = experiment.createSummary(subsample=options.subsample)
     if _shown(workplace):  # beside other jobs a table is in the way; they get one of all experiments
         console.print(summary_table(summary))
     else:
@@ -218,22 +218,8 @@ def _console(workplace: Workplace, *, quiet: bool) -> Console:
     if shown is not None and not (quiet or shown.quiet):
         return shown
     return Console(
-        file=cast("IO[str]", _Lines(workplace.line)), soft_wrap=True, quiet=quiet or shown is not None, width=200
+        file=cast("IO[str]", Lines(workplace.line)), soft_wrap=True, quiet=quiet or shown is not None, width=200
     )
-
-
-class _Lines(io.TextIOBase):
-    """A text file that hands over every line written to it."""
-
-    def __init__(self, line: Callable[[str], None]):
-        self._line = line
-        self._rest = ""
-
-    def write(self, text: str) -> int:
-        *whole, self._rest = (self._rest + text).split("\n")
-        for line in whole:
-            self._line(line)
-        return len(text)
 
 
 @contextlib.contextmanager
